@@ -1,0 +1,148 @@
+"""The artifact: a model file ready for a device, and the manifest that says what it is."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgebench.datasets import Preprocessing
+from edgebench.storage import read_json, write_json
+
+SCHEMA = 1
+"""1: the first."""
+
+
+class Format(enum.StrEnum):
+    """What an artifact's file is."""
+
+    ONNX = "onnx"
+    TFLITE = "tflite"
+    TENSORRT = "tensorrt"
+
+
+class Precision(enum.StrEnum):
+    """How weights and activations are held: w = weight bits, a = activation bits."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    W8A32 = "w8a32"
+    W8A8 = "w8a8"
+    UNKNOWN = "unknown"
+    """A file made elsewhere whose arithmetic was not determined."""
+
+
+class TensorIo(enum.StrEnum):
+    """What a TFLite artifact takes and gives at its border."""
+
+    FLOAT = "float"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """real = scale * (stored - zero_point), per tensor."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output. shape: a dimension of unknown size is -1. dtype: numpy's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How near the artifact's outputs are to the source's on the same real samples.
+
+    sqnr_db: 10·log10(signal power / error power); None where the error is exactly zero.
+    agreement: share of samples with the same best class, 0–1; None where there are no classes.
+    data: where the samples came from: a data set's spec string, or `random` where none was given.
+    """
+
+    data: str
+    samples: int
+    max_abs_error: float
+    cosine: float
+    sqnr_db: float | None
+    agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """Where an artifact came from. sha256: of the model file and of its weights."""
+
+    model: str
+    kind: str
+    sha256: str
+    weights: str | None = None
+    weights_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRecord:
+    """The data that fixed the activation ranges."""
+
+    data: str
+    fingerprint: str
+    samples: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The manifest of one exported model file. `path` is relative to the manifest's folder."""
+
+    name: str
+    path: str
+    format: Format
+    precision: Precision
+    sha256: str
+    size_bytes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source: SourceRecord
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    steps: tuple[str, ...] = ()
+    calibration: CalibrationRecord | None = None
+    parity: Parity | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def id(self) -> str:
+        """Name, precision and format, as tables show it: `resnet20.w8a8.onnx`."""
+        return Path(self.path).name
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A format and precision that was asked for and not made, and why."""
+
+    format: Format
+    precision: Precision
+    reason: str
+
+
+def manifest_path(model: Path) -> Path:
+    """Return where the manifest of the model file `model` lies: `m.onnx` → `m.onnx.json`."""
+    return model.with_name(model.name + ".json")
+
+
+def write_manifest(artifact: Artifact, folder: Path) -> Path:
+    """Write the manifest beside its model file in `folder`; return its path."""
+    path = manifest_path(folder / artifact.path)
+    write_json(path, artifact)
+    return path
+
+
+def read_manifest(model: Path) -> Artifact | None:
+    """Return the manifest beside `model`, or None where it has none. Raises InputError."""
+    path = manifest_path(model)
+    return read_json(path, Artifact) if path.exists() else None

@@ -1,0 +1,149 @@
+"""What was measured, raw: the evidence that a verdict is drawn from.
+
+The JSON form holds facts and counts; every single timing lies in `samples/*.parquet` and every
+answer of the device in `outputs/*.npz`, named here by path relative to the run's folder.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgebench.artifact import Artifact, Skipped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+"""1: the first."""
+
+
+class Validity(enum.StrEnum):
+    """Whether a measurement may carry a verdict."""
+
+    VALID = "VALID"
+    DEGRADED = "DEGRADED"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What exactly one latency sample covers. Samples of unlike definitions are not compared.
+
+    batch: samples per call. threads: of the runtime. affinity: the cores the process was bound to.
+    timed: the calls inside the clock, in words. clock: the clock's name in Python's `time`.
+    """
+
+    runtime: str
+    runtime_version: str
+    provider: str
+    batch: int
+    threads: int
+    affinity: tuple[int, ...]
+    timed: str
+    process: str = "fresh process per session"
+    clock: str = "perf_counter_ns"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One fresh process: what it cost to start, and where its timings lie.
+
+    load_ns: reading the model and making it ready. first_ns: the first call. Both nanoseconds.
+    peak_rss_bytes: the process's peak, with the runtime. model_rss_bytes: what loading the model
+    and the first call added to resident memory; None where the system does not tell.
+    calls, warmup_calls: how many rows of `samples` are measured and warm-up.
+    """
+
+    index: int
+    started_utc: str
+    load_ns: int
+    first_ns: int
+    peak_rss_bytes: int
+    model_rss_bytes: int | None
+    calls: int
+    warmup_calls: int
+    samples: str
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRecord:
+    """How the artifact answered the evaluation set.
+
+    outputs: npz with `logits` float32[N, C] (dequantized), `labels` int64[N].
+    data, fingerprint: the data set's spec string and SHA-256.
+    """
+
+    data: str
+    fingerprint: str
+    samples: int
+    classes: int
+    outputs: str
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """The machine that measured. uri: as the user named it. emulated: its latencies prove nothing."""
+
+    uri: str
+    name: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    system: str
+    emulated: bool = False
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One artifact on one device. `failure` says why there are no sessions, else it is None."""
+
+    artifact: Artifact
+    device: DeviceFacts
+    sessions: tuple[Session, ...] = ()
+    accuracy: AccuracyRecord | None = None
+    validity: Validity = Validity.VALID
+    validity_reasons: tuple[str, ...] = ()
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything one run measured. baseline: the id of the artifact that others are held against."""
+
+    name: str
+    created_utc: str
+    tool_version: str
+    measurements: tuple[Measurement, ...]
+    baseline: str | None
+    skipped: tuple[Skipped, ...] = ()
+    seed: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySamples:
+    """The raw timings of one artifact on one device, all sessions in order.
+
+    latency_ns: int64[n], one per call. session: int64[n], the session each belongs to.
+    warmup_ns: int64[m], kept, never averaged in.
+    """
+
+    latency_ns: NDArray[np.int64]
+    session: NDArray[np.int64]
+    warmup_ns: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What an artifact answered: logits float32[N, C], labels int64[N]."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]

@@ -1,0 +1,81 @@
+"""Labelled data by a spec string, and the one place where preprocessing is applied."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+class Colour(enum.StrEnum):
+    """The order of an image's channels as the model takes them."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+    GRAY = "gray"
+
+
+class Layout(enum.StrEnum):
+    """The order of an image's axes as the model takes them; raw images are NHWC."""
+
+    NHWC = "nhwc"
+    NCHW = "nchw"
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """From a stored sample to the model's input: resize, colour, (x·scale − mean)/std, layout.
+
+    resize: (height, width) in pixels, bilinear. scale: multiplies the stored value. mean, std: per
+    channel (or one for all), in the scaled unit. layout None: the samples' axes are left alone.
+    Applied to the model's first input only; other inputs pass unchanged.
+    """
+
+    resize: tuple[int, int] | None = None
+    colour: Colour | None = None
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples as they are stored, before preprocessing.
+
+    inputs: one array per model input, each [N, ...]. labels: int64[N], or None.
+    fingerprint: SHA-256 over the arrays' names, shapes, dtypes and bytes, and the labels.
+    """
+
+    spec: str
+    inputs: tuple[Array, ...]
+    labels: NDArray[np.int64] | None
+    fingerprint: str
+    input_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.inputs[0])
+
+
+def load_dataset(spec: str, *, base: Path | None = None, preprocessing: Preprocessing | None = None) -> Dataset:
+    """Return the data that `spec` names; relative paths are taken from `base`."""
+    raise DatasetNotBuiltError
+
+
+def preprocess(dataset: Dataset, preprocessing: Preprocessing, indices: Sequence[int] | None = None) -> tuple[Array, ...]:
+    """Return the model's float inputs for the samples at `indices` (all where None)."""
+    raise DatasetNotBuiltError
+
+
+class DatasetNotBuiltError(Exception):
+    """Placeholder while the room is built."""

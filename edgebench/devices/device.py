@@ -1,0 +1,42 @@
+"""A machine that runs commands and holds files: the one contract of every transport."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended by itself. returncode is negative where a signal ended it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Device(Protocol):
+    """A machine that runs commands and holds files."""
+
+    uri: str
+
+    def facts(self) -> DeviceFacts:
+        """Return what the machine is."""
+        ...
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        """Run a command to its end. Raises DeviceError where the time is over or the link is lost."""
+        ...
+
+    def push(self, local: Path, remote: PurePosixPath) -> None:
+        """Copy a file to the device, whole or not at all. Raises DeviceError."""
+        ...
+
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        """Copy a file from the device, whole or not at all. Raises DeviceError."""
+        ...

@@ -1,0 +1,17 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Return the folder of real models and data; skip, saying how to enable, where it is absent."""
+    folder = Path(os.environ.get("EDGEBENCH_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
+    if not (folder / "MANIFEST.md").exists():
+        pytest.skip(f"real assets are not at {folder}: set EDGEBENCH_ASSETS to their folder")
+    return folder
