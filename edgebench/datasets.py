@@ -67,12 +67,16 @@ class Dataset:
         return len(self.inputs[0])
 
 
-def load_dataset(spec: str, *, base: Path | None = None, preprocessing: Preprocessing | None = None) -> Dataset:
+def load_dataset(
+    spec: str, *, base: Path | None = None, preprocessing: Preprocessing | None = None
+) -> Dataset:
     """Return the data that `spec` names; relative paths are taken from `base`."""
     raise DatasetNotBuiltError
 
 
-def preprocess(dataset: Dataset, preprocessing: Preprocessing, indices: Sequence[int] | None = None) -> tuple[Array, ...]:
+def preprocess(
+    dataset: Dataset, preprocessing: Preprocessing, indices: Sequence[int] | None = None
+) -> tuple[Array, ...]:
     """Return the model's float inputs for the samples at `indices` (all where None)."""
     raise DatasetNotBuiltError
 

@@ -1,0 +1,282 @@
+"""The Python calls behind the command line: one per verb, with the verb's options as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.artifact import Artifact, Format, Precision, TensorIo, read_manifest
+from edgebench.datasets import Preprocessing, load_dataset
+from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.progress import Progress, silent
+from edgebench.storage import read_json, write_text
+
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts, Evidence
+    from edgebench.doctor import Finding
+    from edgebench.exporters.export import ExportResult
+    from edgebench.reports.verdict import Verdict
+
+
+def export(  # noqa: PLR0913 - the verb's options
+    model: str,
+    *,
+    out: Path,
+    weights: Path | None = None,
+    formats: str = "onnx,tflite",
+    precisions: str | None = None,
+    int8: bool = False,
+    fp16: bool = False,
+    calib_data: str | None = None,
+    calib_samples: int = 256,
+    calib_random: bool = False,
+    input_shape: Sequence[str] = (),
+    io: str = "float",
+    preprocessing: str | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ExportResult:
+    """Return the artifacts that `model` was exported to in `out`, and what was skipped and why.
+
+    formats, precisions: names with commas; int8 and fp16 add w8a8 and fp16 to the precisions, and
+    fp32 is the precision where none is named. input_shape: "1,3,224,224", one per input.
+    Raises InputError for a wrong model, data or option, ExportError for a failed conversion.
+    """
+    from edgebench.exporters.export import ExportRequest
+    from edgebench.exporters.export import export as export_request
+    from edgebench.exporters.source import open_source
+
+    declared = parse_preprocessing(preprocessing)
+    wanted = _precisions(precisions, int8=int8, fp16=fp16)
+    calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
+    source = open_source(model, weights=weights, input_shapes=[_shape(text) for text in input_shape])
+    request = ExportRequest(
+        source=source,
+        formats=_choices(formats, Format, "--format"),
+        precisions=wanted,
+        out=out,
+        name=name or _model_name(model),
+        calibration=calibration,
+        calibration_samples=calib_samples,
+        calib_random=calib_random,
+        parity_data=calibration,
+        preprocessing=declared,
+        io=TensorIo(io),
+        overwrite=overwrite,
+    )
+    progress(f"export to {', '.join(wanted)}")
+    return export_request(request, progress=progress)
+
+
+def benchmark(
+    artifacts: Sequence[Path],
+    *,
+    device: str = "local:cpu",
+    data: str | None = None,
+    baseline: str | None = None,
+    sessions: int = 3,
+    calls: int = 200,
+    threads: int = 1,
+    affinity: str | None = None,
+    preprocessing: str | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Measure model files and return the run's folder, which holds the evidence.
+
+    Raises InputError for a model or data that do not fit, DeviceError where the device fails.
+    """
+    from edgebench.benchmark.runner import BenchmarkRequest
+    from edgebench.benchmark.runner import benchmark as measure
+    from edgebench.pipeline import default_baseline
+    from edgebench.storage import folder_lock
+
+    declared = parse_preprocessing(preprocessing) if preprocessing else None
+    adopted = tuple((_artifact(path, declared), path.resolve()) for path in artifacts)
+    manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
+    dataset = load_dataset(data, preprocessing=manifest) if data else None
+    folder = out or Path("runs") / "benchmark" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    request = BenchmarkRequest(
+        artifacts=adopted,
+        device=device,
+        data=dataset,
+        out=folder,
+        name=adopted[0][0].name,
+        baseline=_baseline(baseline, adopted) or default_baseline(tuple(a for a, _ in adopted)),
+        sessions=sessions,
+        calls=calls,
+        threads=threads,
+        affinity=affinity,
+        seed=seed,
+    )
+    with folder_lock(folder):
+        measure(request, progress=progress)
+    return folder
+
+
+def report(run_folder: Path, *, gates: Path | None = None, html: Path | None = None) -> Verdict:
+    """Judge a run's evidence, write verdict, tables and page into its folder, and return the verdict."""
+    from edgebench.reports.gates import DEFAULT_GATES, load_gates
+    from edgebench.reports.report import write_report
+
+    return write_report(run_folder, load_gates(gates) if gates else DEFAULT_GATES, html=html)
+
+
+def run(
+    pipeline: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    out: Path = Path("runs"),
+    fresh: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Run a pipeline file to its verdict and return the run's folder. Raises EdgebenchError."""
+    from edgebench.pipeline import run_pipeline
+
+    return run_pipeline(pipeline, overrides=overrides, out=out, fresh=fresh, progress=progress)
+
+
+def demo(*, out: Path = Path("runs"), fresh: bool = False, progress: Progress = silent) -> Path:
+    """Run the pipeline of examples/digits and return the run's folder."""
+    pipeline = Path(__file__).parent / "examples" / "digits" / "pipeline.yaml"
+    return run(pipeline, out=out, fresh=fresh, progress=progress)
+
+
+def doctor() -> tuple[Finding, ...]:
+    """Return what is installed, what each extra adds and what hardware is here."""
+    from edgebench.doctor import examine
+
+    return examine()
+
+
+def doctor_fix(name: str, *, progress: Progress = silent) -> Path:
+    """Create what `name` stands for, such as `onnx2tf`, and return where it is."""
+    from edgebench.doctor import fix
+
+    return fix(name, progress=progress)
+
+
+def list_devices() -> tuple[DeviceFacts, ...]:
+    """Return the devices that are here."""
+    from edgebench.devices.registry import list_devices as listed
+
+    return listed()
+
+
+def init(path: Path, *, force: bool = False) -> None:
+    """Write a commented pipeline file. Raises StorageError where it exists and `force` is not set."""
+    from edgebench.pipeline_file import starter
+
+    if path.exists() and not force:
+        raise StorageError(f"{path}: exists already", hint="--force writes over it")
+    write_text(path, starter(path.name))
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a pipeline file."""
+    from edgebench.pipeline_file import pipeline_schema as schema
+
+    return schema()
+
+
+def read_evidence(run_folder: Path) -> Evidence:
+    """Return the evidence in a run's folder. Raises InputError."""
+    from edgebench.benchmark.evidence_files import read_evidence as read
+
+    return read(run_folder)
+
+
+def read_verdict(run_folder: Path) -> Verdict:
+    """Return the verdict in a run's folder. Raises InputError."""
+    from edgebench.reports.verdict import Verdict
+
+    return read_json(run_folder / "verdict.json", Verdict)
+
+
+def results_table(run_folder: Path) -> str:
+    """Return a judged run's gates and figures as text for a terminal."""
+    from edgebench.reports.table import run_table
+
+    return run_table(run_folder)
+
+
+def measurement_failed(failures: Sequence[str]) -> MeasurementError:
+    """Return the error that says which artifacts could not be measured."""
+    return MeasurementError(
+        "; ".join(failures), hint="the others were measured; see evidence.json in the run's folder"
+    )
+
+
+def parse_preprocessing(text: str | None) -> Preprocessing:
+    """Return preprocessing from inline YAML such as `{scale: 0.0039}`. Raises ConfigError."""
+    from edgebench.config import parse_config
+
+    return parse_config(text, Preprocessing, name="--preprocessing") if text else Preprocessing()
+
+
+def _precisions(text: str | None, *, int8: bool, fp16: bool) -> tuple[Precision, ...]:
+    chosen = list(_choices(text, Precision, "--precision")) if text else []
+    chosen += [Precision.FP16] if fp16 else []
+    chosen += [Precision.W8A8] if int8 else []
+    return tuple(dict.fromkeys(chosen)) or (Precision.FP32,)
+
+
+def _choices(text: str, kind: type[Any], option: str) -> tuple[Any, ...]:
+    valid = [member.value for member in kind if member.value != "unknown"]
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in valid:
+            raise ConfigError(f"{option}: unknown {name!r}", hint=f"valid: {', '.join(valid)}")
+    if not names:
+        raise ConfigError(f"{option} names nothing", hint=f"valid: {', '.join(valid)}")
+    return tuple(dict.fromkeys(kind(name) for name in names))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError as err:
+        raise ConfigError(
+            f"--input-shape {text!r} is not a list of numbers", hint="as in 1,3,224,224"
+        ) from err
+    if any(size < 1 for size in shape):
+        raise ConfigError(f"--input-shape {text!r}: every size is 1 or more", hint="as in 1,3,224,224")
+    return shape
+
+
+def _model_name(model: str) -> str:
+    """`m.onnx` → m, `nets/resnet.py:build` → resnet, `package.nets:build` → nets."""
+    place = model.rpartition(":")[0] or model
+    return Path(place).stem if Path(place).exists() else place.rpartition(".")[2]
+
+
+def _artifact(path: Path, preprocessing: Preprocessing | None) -> Artifact:
+    from dataclasses import replace
+
+    from edgebench.exporters.inspect import adopt
+    from edgebench.storage import sha256_path
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file", hint="name a .onnx or .tflite file")
+    artifact = read_manifest(path)
+    if artifact is None:
+        return adopt(path, preprocessing=preprocessing)
+    if artifact.sha256 != sha256_path(path):
+        raise InputError(
+            f"{path}: differs from its manifest's SHA-256",
+            hint=f"export it again, or remove {path.name}.json to take the file as it is",
+        )
+    return replace(artifact, preprocessing=preprocessing) if preprocessing else artifact
+
+
+def _baseline(name: str | None, adopted: Sequence[tuple[Artifact, Path]]) -> str | None:
+    if name is None:
+        return None
+    ids = [artifact.id for artifact, _ in adopted]
+    if Path(name).name not in ids:
+        raise ConfigError(f"--baseline {name}: is not one of the artifacts", hint=f"one of: {', '.join(ids)}")
+    return Path(name).name

@@ -1,0 +1,58 @@
+"""edgebench benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgebench.cli.terminal import json_option, quiet_option, talk
+
+
+@click.command()
+@click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-d", "--device", default="local:cpu", show_default=True, help="Where to run.")
+@click.option("--data", metavar="DATA", help="Labelled data for the accuracy: .npz, folder, .csv, file.py:f.")
+@click.option(
+    "--baseline", metavar="ARTIFACT", help="What others are compared with.  [default: the first fp32]"
+)
+@click.option(
+    "--sessions", type=click.IntRange(min=1), default=3, show_default=True, help="Fresh processes each."
+)
+@click.option(
+    "--calls", type=click.IntRange(min=1), default=200, show_default=True, help="Timed calls a session."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
+@click.option("--affinity", metavar="CORES", help="Bind to cores, as in 0,2-3.")
+@click.option("--preprocessing", metavar="YAML", help="For models without a manifest: '{scale: 0.0039}'.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--gates", type=click.Path(path_type=Path), help="YAML of gates.  [default: the edge checklist]"
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/benchmark/<time>]"
+)
+@json_option
+@quiet_option
+def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> None:
+    """Measure artifacts: latency, memory, accuracy; write evidence.
+
+    The report is written too; the exit code says how the measurement went, not the verdict:
+    `edgebench report` judges.
+    """
+    from edgebench import api
+    from edgebench.cli.terminal import print_json, tell
+
+    folder = api.benchmark(progress=talk(quiet), **options)
+    evidence = api.read_evidence(folder)
+    verdict = api.report(folder, gates=gates)
+    tell(evidence.notes)
+    if as_json:
+        print_json(api.results(folder))
+    else:
+        click.echo(api.results_table(folder))
+        click.echo(f"\n{verdict.decision} by the gates given; report: {folder / 'report.html'}")
+    failures = [f"{m.artifact.id}: {m.failure}" for m in evidence.measurements if m.failure]
+    if failures:
+        raise api.measurement_failed(failures)

@@ -1,0 +1,69 @@
+"""edgebench export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgebench.cli.terminal import json_option, quiet_option, talk
+
+
+@click.command()
+@click.argument("model")
+@click.option("-w", "--weights", type=click.Path(path_type=Path), help=".pt, .pth or .safetensors.")
+@click.option(
+    "-f", "--format", "formats", default="onnx,tflite", show_default=True, help="onnx, tflite, tensorrt."
+)
+@click.option("-p", "--precision", "precisions", help="fp32, fp16, w8a32, w8a8; several with commas.")
+@click.option("--int8", is_flag=True, help="The same as --precision w8a8.")
+@click.option("--fp16", is_flag=True, help="The same as --precision fp16.")
+@click.option(
+    "--calib-data", metavar="DATA", help="Data that fixes the int8 ranges: .npz, folder, .csv, file.py:f."
+)
+@click.option(
+    "--calib-samples",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Use at most this many.",
+)
+@click.option("--calib-random", is_flag=True, help="Calibrate on random numbers. Accuracy will be lost.")
+@click.option(
+    "--input-shape", multiple=True, metavar="1,3,224,224", help="One per input, where it is not discovered."
+)
+@click.option(
+    "--io",
+    type=click.Choice(["float", "int8"]),
+    default="float",
+    show_default=True,
+    help="TFLite inputs and outputs.",
+)
+@click.option(
+    "--preprocessing", metavar="YAML", help="As in a pipeline file: '{scale: 0.0039, layout: nchw}'."
+)
+@click.option("--name", help="Name of the artifacts.  [default: the model's]")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="artifacts", show_default=True, help="Folder."
+)
+@click.option("--overwrite", is_flag=True, help="Replace artifacts of the same name.")
+@json_option
+@quiet_option
+def command(as_json: bool, quiet: bool, **options: Any) -> None:
+    """Convert and quantize a model; write artifacts with manifests.
+
+    MODEL is m.onnx, m.keras, a SavedModel folder, m.pt2, or file.py:factory with --weights.
+    """
+    from edgebench import api
+    from edgebench.cli.terminal import print_json, tell
+
+    result = api.export(progress=talk(quiet), **options)
+    tell(result.notes)
+    if as_json:
+        print_json(result)
+        return
+    for artifact in result.artifacts:
+        click.echo(f"{Path(options['out']) / artifact.path}  {artifact.size_bytes:,} B  {artifact.precision}")
+    for skipped in result.skipped:
+        click.echo(f"skipped {skipped.format} {skipped.precision}: {skipped.reason}", err=True)

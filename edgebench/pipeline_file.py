@@ -1,0 +1,228 @@
+"""The pipeline file: what one YAML may say, its JSON Schema, and a commented one to start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.config import load_config
+from edgebench.datasets import Preprocessing
+from edgebench.errors import ConfigError
+
+SCHEMA_VERSION = 1
+"""1: the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """model: a file, a folder, or `file.py:factory`. input_shape: one shape per input."""
+
+    model: str
+    weights: str | None = None
+    input_shape: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Spec strings of data sets; relative paths are taken from the pipeline file's folder."""
+
+    train: str | None = None
+    calibration: str | None = None
+    evaluation: str | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherConfig:
+    """A larger model to learn from: trained here where it has no weights."""
+
+    model: str
+    weights: str | None = None
+    epochs: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class DistilConfig:
+    """temperature: softens the teacher's answers. alpha: the teacher's share of the loss, 0–1."""
+
+    teacher: TeacherConfig
+    epochs: int = 30
+    temperature: float = 4.0
+    alpha: float = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Train the model from its factory's initial weights."""
+
+    epochs: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PruneConfig:
+    """sparsity: share of weights set to zero, 0–1. finetune_epochs: training that keeps the zeros."""
+
+    sparsity: float = 0.5
+    finetune_epochs: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CompressConfig:
+    """What is done to a PyTorch model before export, in this order."""
+
+    train: TrainConfig | None = None
+    distil: DistilConfig | None = None
+    prune: PruneConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """Which files are made. calibration_samples: at most this many are used."""
+
+    formats: tuple[Format, ...] = (Format.ONNX, Format.TFLITE)
+    precisions: tuple[Precision, ...] = (Precision.FP32, Precision.W8A8)
+    io: TensorIo = TensorIo.FLOAT
+    calibration_samples: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkConfig:
+    """How it is measured. calls: timed calls per session. affinity: cores, as in `0,2-3`."""
+
+    device: str = "local:cpu"
+    sessions: int = 3
+    calls: int = 200
+    threads: int = 1
+    affinity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """One gate: `p99 <= 50ms`. on: the artifacts it judges, a precision, a format or a pattern."""
+
+    gate: str
+    confidence: float = 0.95
+    on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A trained model's way to a decision."""
+
+    schema_version: int
+    name: str
+    model: ModelConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    compress: CompressConfig = field(default_factory=CompressConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    gates: tuple[str | GateConfig, ...] = ()
+    seed: int = 0
+
+
+def load_pipeline(path: Path, overrides: tuple[str, ...] = ()) -> Pipeline:
+    """Return the pipeline that a YAML file describes. Raises ConfigError, naming the line."""
+    pipeline = load_config(path, Pipeline, overrides)
+    if pipeline.schema_version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"{path}: schema_version {pipeline.schema_version} is not known to this edgebench",
+            hint=f"this version reads schema_version {SCHEMA_VERSION}",
+        )
+    _check_ranges(pipeline, path)
+    return pipeline
+
+
+def _check_ranges(pipeline: Pipeline, path: Path) -> None:
+    compress = pipeline.compress
+    rules = {
+        "name": (bool(pipeline.name.strip()), "must not be empty"),
+        "export.formats": (bool(pipeline.export.formats), "must name at least one format"),
+        "export.precisions": (bool(pipeline.export.precisions), "must name at least one precision"),
+        "export.calibration_samples": (pipeline.export.calibration_samples > 0, "must be at least 1"),
+        "benchmark.sessions": (pipeline.benchmark.sessions > 0, "must be at least 1"),
+        "benchmark.calls": (pipeline.benchmark.calls > 0, "must be at least 1"),
+        "benchmark.threads": (pipeline.benchmark.threads > 0, "must be at least 1"),
+        "compress.prune.sparsity": (
+            compress.prune is None or 0 <= compress.prune.sparsity < 1,
+            "must be 0 or more and less than 1",
+        ),
+        "compress": (
+            compress.train is None or compress.distil is None,
+            "has both `train` and `distil`: distilling trains the model already",
+        ),
+        "data.train": (
+            pipeline.data.train is not None or compress == CompressConfig(),
+            "is missing, and `compress` needs training data",
+        ),
+    }
+    for key, (holds, rule) in rules.items():
+        if not holds:
+            raise ConfigError(f"{path}: `{key}` {rule}")
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a pipeline file."""
+    import msgspec
+
+    schema = msgspec.json.schema(Pipeline)
+    for definition in schema["$defs"].values():
+        if definition.get("type") == "object":
+            definition["additionalProperties"] = False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "edgebench pipeline",
+        **schema,
+    }
+
+
+STARTER = """\
+# edgebench pipeline: a trained model in, a decision out.   Run it: edgebench run {file}
+schema_version: 1
+name: my-model
+
+model:
+  # m.onnx, m.keras, a SavedModel folder, m.pt2, or file.py:factory with weights
+  model: model.py:build
+  weights: weights.safetensors        # .pt, .pth or .safetensors; nothing is ever unpickled
+  # input_shape: [[1, 3, 224, 224]]   # only where it cannot be discovered from the data
+
+data:
+  # x.npz (arrays x and y), a folder of class folders, a .csv or .parquet with path and label,
+  # or file.py:function; relative paths are taken from this file's folder
+  calibration: calibration.npz        # never the evaluation data
+  evaluation: evaluation.npz
+  preprocessing:                      # (x * scale - mean) / std; carried in every manifest
+    scale: 0.00392156862745098
+    # resize: [224, 224]              # height, width
+    # colour: rgb                     # rgb, bgr, gray
+    # mean: [0.485, 0.456, 0.406]
+    # std: [0.229, 0.224, 0.225]
+    # layout: nchw                    # raw images are nhwc
+
+# compress:                           # PyTorch models; needs data.train
+#   prune: {{sparsity: 0.5, finetune_epochs: 5}}
+
+export:
+  formats: [onnx, tflite]             # also tensorrt, where an NVIDIA GPU is
+  precisions: [fp32, w8a8]            # also fp16, w8a32
+  io: float                           # float or int8 inputs and outputs of TFLite
+
+benchmark:
+  device: local:cpu
+  sessions: 3                         # fresh processes per artifact
+  calls: 200                          # timed calls per session
+  threads: 1
+
+gates:                                # all must pass on a valid measurement for GO
+  - p99 <= 50ms
+  - size <= 10MB
+  - shrink >= 3.5x on w8a8
+  - drop <= 2pp
+"""
+
+
+def starter(file_name: str) -> str:
+    """Return a commented pipeline file to edit; it parses as it stands."""
+    return STARTER.format(file=file_name)
