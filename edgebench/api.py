@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgebench.reports.verdict import Verdict
 
 
-def export(  # noqa: PLR0913 - the verb's options
+def export(
     model: str,
     *,
     out: Path,

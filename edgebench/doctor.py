@@ -69,11 +69,10 @@ def version_of(names: str) -> str | None:
 
 
 def _runtime(names: str, purpose: str) -> Finding:
-    version = version_of(names)
-    remedy = None if version else f"pip install {names.split('|')[0]}"
-    return Finding(
-        names.split("|")[0], version is not None, f"{version or 'not installed'}: {purpose}", remedy
-    )
+    version, preferred = version_of(names), names.split("|", maxsplit=1)[0]
+    remedy = None if version else f"pip install {preferred}"
+    detail = f"{version or 'not installed'}: {purpose}"
+    return Finding(preferred, present=version is not None, detail=detail, remedy=remedy)
 
 
 def _extra(name: str) -> Finding:

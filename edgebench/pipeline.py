@@ -243,7 +243,7 @@ def _source(plan: Plan, weights: Path | None) -> Source:
 def _export(
     plan: Plan, compressed: tuple[Path, tuple[str, ...]] | None, *, fresh: bool, progress: Progress
 ) -> Exported:
-    weights, steps = compressed if compressed else (None, ())
+    weights, steps = compressed or (None, ())
     source = _source(plan, weights)
     formats = plan.pipeline.export.formats
     with ThreadPoolExecutor(max_workers=2) as pool:  # each converter is a process; these threads wait

@@ -54,7 +54,7 @@ def _terminal_width() -> int:
         return 80
 
 
-def talk(quiet: bool) -> Any:  # noqa: FBT001 - a flag as click hands it over
+def talk(quiet: bool) -> Any:
     """Return the progress of a verb: silent where it was asked for."""
     from edgebench.progress import silent
 
