@@ -1,0 +1,233 @@
+"""Intervals that hold: order statistics for percentiles, Clopper-Pearson and Tango for shares.
+
+Everything here is exact or has a named reference, and needs numpy alone. `confidence` is always the
+confidence of the whole statement: of both ends together in an `…_interval`, of each end by itself in
+`…_bounds`. Why these and no others: docs/decisions/0005-statistics.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BISECTIONS = 64
+_MOST = 10_000_000
+"""No plan asks for more calls or images than this."""
+
+_ROUNDING = 1e-10
+"""The most that a sum of binomial probabilities is off, measured up to n = 100,000."""
+
+FloatArray = NDArray[np.float64]
+Samples = NDArray[np.int64] | NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where the true value lies, in the samples' unit; None where the sample supports no bound."""
+
+    lower: float | None
+    upper: float | None
+
+
+def side_confidence(confidence: float) -> float:
+    """Return what each end of a two-sided interval must hold: 0.95 → 0.975."""
+    return (1 + confidence) / 2
+
+
+def quantile(samples: Samples, q: float) -> float:
+    """Return the sample's quantile as numpy computes it (linear, type 7 of Hyndman and Fan)."""
+    return float(np.quantile(samples, q))
+
+
+def quantile_interval(samples: Samples, q: float, confidence: float) -> Bounds:
+    """Return the interval of the population's quantile `q`, 0–1, from order statistics.
+
+    samples: [n], independent draws of one distribution, of any shape (ties allowed). Both ends hold
+    together with at least `confidence`. An end is None where no order statistic can bound it.
+    Follows David and Nagaraja, Order Statistics, 3rd ed., section 7.1.
+    """
+    return quantile_bounds_one_sided(samples, q, side_confidence(confidence))
+
+
+def quantile_bounds_one_sided(samples: Samples, q: float, confidence: float) -> Bounds:
+    """Return a lower and an upper bound of the quantile `q`, each by itself at `confidence`."""
+    lower, upper = quantile_ranks(len(samples), q, confidence)
+    ordered = np.sort(samples)
+    return Bounds(
+        None if lower is None else float(ordered[lower - 1]),
+        None if upper is None else float(ordered[upper - 1]),
+    )
+
+
+def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int | None]:
+    """Return the ranks, 1 to n, of the order statistics that bound the quantile `q` on each side.
+
+    The upper rank j is the smallest with P(Binomial(n, q) ≤ j − 1) ≥ confidence, the lower rank i
+    the largest with P(Binomial(n, q) ≥ i) ≥ confidence; None where there is none.
+    """
+    if n == 0:
+        return None, None
+    cumulated = _binomial_cumulated(n, q)
+    upper = int(np.searchsorted(cumulated[:n], confidence - _ROUNDING)) + 1
+    lower = int(np.searchsorted(cumulated[:n], 1 - confidence + _ROUNDING, side="right"))
+    return (lower or None), (upper if upper <= n else None)
+
+
+def quantile_supported(n: int, q: float, confidence: float) -> bool:
+    """Return whether n samples bound the quantile `q` on both sides, each side at `confidence`."""
+    return None not in quantile_ranks(n, q, confidence)
+
+
+def needed_calls(q: float, confidence: float) -> int:
+    """Return how many samples bound the quantile `q` on both sides, each at `confidence`.
+
+    The larger of log(1 − confidence)/log(q) and log(1 − confidence)/log(1 − q): 299 calls for p99
+    at 0.95, 5 for the median.
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(max(q, 1 - q)) - 1e-9)
+
+
+def calls_to_settle(n: int, above: int, q: float, confidence: float) -> int | None:
+    """Return how many calls would move the quantile's whole interval to one side of a bound.
+
+    above: how many of the n calls so far lie above the bound. Normal approximation, assuming the
+    share above stays as it is; None where that share is 1 − q, which no number of calls settles.
+    """
+    distance = abs(above / n - (1 - q))
+    if distance < 1 / _MOST:
+        return None
+    planned = math.ceil((_normal(confidence) / distance) ** 2 * q * (1 - q))
+    return _planned(max(planned, needed_calls(q, confidence)), n)
+
+
+def clopper_pearson(successes: int, n: int, confidence: float) -> Bounds:
+    """Return bounds of a share, 0–1, each by itself at `confidence`; exact, never short of it.
+
+    For a two-sided interval pass `side_confidence(confidence)`. Follows Clopper and Pearson 1934.
+    """
+    if n == 0:
+        return Bounds(None, None)
+    alpha = 1 - confidence
+
+    def below_lower(share: float) -> bool:
+        return 1 - float(_binomial_cumulated(n, share)[successes - 1]) < alpha
+
+    def below_upper(share: float) -> bool:
+        return float(_binomial_cumulated(n, share)[successes]) > alpha
+
+    lower = 0.0 if successes == 0 else _bisect(below_lower, 0.0, successes / n)[0]
+    upper = 1.0 if successes == n else _bisect(below_upper, successes / n, 1.0)[1]
+    return Bounds(lower, upper)
+
+
+def samples_for_share(share: float, n: int, bound: float, confidence: float) -> int | None:
+    """Return how many samples would move a share's whole interval to one side of `bound`.
+
+    Normal approximation (the exact tail where the share is 0 or 1), assuming the share stays as it
+    is; None where it equals the bound.
+    """
+    if abs(share - bound) < 1 / _MOST:
+        return None
+    if share in (0.0, 1.0):
+        tail = bound if share == 1.0 else 1 - bound
+        return _planned(math.ceil(math.log(1 - confidence) / math.log(tail)), n) if 0 < tail < 1 else None
+    variance = share * (1 - share)
+    return _planned(math.ceil(_normal(confidence) ** 2 * variance / (share - bound) ** 2), n)
+
+
+def paired_difference_interval(b: float, c: float, n: float, confidence: float) -> Bounds:
+    """Return the interval of (b − c)/n, the difference of two paired shares; both ends together.
+
+    b: pairs where only the first succeeded. c: pairs where only the second did. n: all pairs.
+    The score interval of Tango, Statistics in Medicine 17 (1998), 891–908.
+    """
+    return paired_difference_bounds(b, c, n, side_confidence(confidence))
+
+
+def paired_difference_bounds(b: float, c: float, n: float, confidence: float) -> Bounds:
+    """Return a lower and an upper bound of (b − c)/n, each by itself at `confidence` (Tango 1998)."""
+    if n == 0:
+        return Bounds(None, None)
+    return Bounds(-_tango_upper(c, b, n, confidence), _tango_upper(b, c, n, confidence))
+
+
+def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> int | None:
+    """Return how many pairs would move the whole Tango interval to one side of `bound`.
+
+    bound: of the difference, −1 to 1. Assumes that the shares of b and c stay as they are; None
+    where the difference is the bound itself, which no number of pairs settles.
+    """
+    if abs((b - c) / n - bound) < 1 / _MOST:
+        return None
+
+    def settled(pairs: float) -> bool:
+        found = paired_difference_bounds(b / n * pairs, c / n * pairs, pairs, confidence)
+        return found.upper is not None and found.lower is not None and not found.lower <= bound <= found.upper
+
+    most = float(n)
+    while most < _MOST and not settled(most):
+        most *= 2
+    return math.ceil(_bisect(lambda pairs: not settled(pairs), n / 2, most)[1]) if most < _MOST else None
+
+
+def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Return the ends of the narrowest interval in which `below` turns from true to false."""
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if below(middle):
+            low = middle
+        else:
+            high = middle
+    return low, high
+
+
+def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
+    """Return the largest difference that Tango's score test does not reject."""
+    squared = _normal(confidence) ** 2
+
+    def kept(difference: float) -> bool:
+        half = 2 * n
+        linear = -b - c + (2 * n - b + c) * difference
+        constant = -c * difference * (1 - difference)
+        root = math.sqrt(max(0.0, linear * linear - 4 * half * constant))
+        share = (root - linear) / (2 * half)
+        variance = n * max(0.0, 2 * share + difference * (1 - difference))
+        return (b - c - n * difference) ** 2 <= squared * variance
+
+    if kept(1.0):
+        return 1.0
+    return _bisect(kept, (b - c) / n, 1.0)[0]
+
+
+def _planned(wanted: int, have: int) -> int:
+    """Return a plan that is larger than what there is, since that did not suffice."""
+    return max(wanted, have + 1)
+
+
+def _normal(confidence: float) -> float:
+    return NormalDist().inv_cdf(confidence)
+
+
+@functools.lru_cache(maxsize=8)
+def _log_choose(n: int) -> FloatArray:
+    """Return log(n choose k) for k = 0…n as float64[n + 1]."""
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    chosen: FloatArray = logs[n] - logs - logs[::-1]
+    return chosen
+
+
+def _binomial_cumulated(n: int, share: float) -> FloatArray:
+    """Return P(Binomial(n, share) ≤ k) for k = 0…n as float64[n + 1]."""
+    if share in (0.0, 1.0):
+        steps = np.arange(n + 1) >= n * share
+        return steps.astype(np.float64)
+    k = np.arange(n + 1)
+    logs = _log_choose(n) + k * math.log(share) + (n - k) * math.log1p(-share)
+    cumulated: FloatArray = np.cumsum(np.exp(logs))
+    return cumulated
