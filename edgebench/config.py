@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import functools
 import re
 import types
 import typing
@@ -50,7 +51,7 @@ def read_yaml(text: str, *, name: str) -> tuple[Any, Mapping[Keys, int]]:
 
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as err:
         line = err.problem_mark.line + 1 if err.problem_mark else "?"
         raise ConfigError(f"{name}:{line}: not valid YAML: {err.problem or err}") from err
@@ -59,6 +60,25 @@ def read_yaml(text: str, *, name: str) -> tuple[Any, Mapping[Keys, int]]:
     if node is None or not isinstance(data, dict | list):
         raise ConfigError(f"{name}: is empty or has no keys", hint="edgebench init writes a pipeline file")
     return data, dict(_lines(node, (), name))
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    """Return a SafeLoader for which only true and false are booleans, so that `on:` is a key."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Booleans as in YAML 1.2."""
+
+    kept = {
+        first: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:bool"]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_implicit_resolvers = kept
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+    )
+    return Loader
 
 
 def _lines(node: yaml.Node, keys: Keys, name: str) -> Iterator[tuple[Keys, int]]:

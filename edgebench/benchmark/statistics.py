@@ -229,5 +229,6 @@ def _binomial_cumulated(n: int, share: float) -> FloatArray:
         return steps.astype(np.float64)
     k = np.arange(n + 1)
     logs = _log_choose(n) + k * math.log(share) + (n - k) * math.log1p(-share)
-    cumulated: FloatArray = np.cumsum(np.exp(logs))
-    return cumulated
+    cumulated = np.cumsum(np.exp(logs))
+    normalised: FloatArray = cumulated / cumulated[-1]
+    return normalised
