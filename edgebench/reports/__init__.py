@@ -1,0 +1,1 @@
+"""Gates, the verdict, and the pages that show it."""

@@ -1,0 +1,233 @@
+"""The verdict: gates held against evidence. Pure: no file, no device, no clock.
+
+A gate passes where the whole interval meets its bound, fails where the whole interval misses it, and
+is inconclusive in between. The interval's ends are one-sided bounds, each at the gate's confidence,
+since a gate asks about one side only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from edgebench.artifact import Format, Precision
+from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
+from edgebench.errors import ConfigError
+from edgebench.reports import plans
+from edgebench.reports.estimates import (
+    Estimate,
+    Key,
+    Subject,
+    applies,
+    estimate,
+    from_answers,
+    from_file,
+    from_timings,
+    session_estimates,
+    subjects,
+    timing_differences,
+)
+from edgebench.reports.gates import Gate
+from edgebench.reports.units import UNITS, percent, value_text
+from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
+from edgebench.storage import sha256_bytes
+
+_MAY_DIFFER = ("runtime", "runtime_version", "provider", "timed")
+"""Timing fields that differ between formats by nature."""
+
+
+def judge(
+    evidence: Evidence,
+    gates: Sequence[Gate],
+    samples: Mapping[Key, LatencySamples],
+    answers: Mapping[Key, Answers],
+) -> Verdict:
+    """Return the decision on every artifact and on the run.
+
+    samples, answers: by artifact id and device URI. The run is GO where every judged artifact is GO,
+    NO-GO where one is NO-GO, else INCONCLUSIVE. Raises ConfigError where no gate applies to any
+    artifact, or a pattern matches none.
+    """
+    found = subjects(evidence, samples, answers)
+    _check_patterns(gates, found)
+    judged = tuple(verdict for subject in found if (verdict := _judge_artifact(subject, gates)).gates)
+    if not judged:
+        names = ", ".join(subject.key[0] for subject in found) or "none"
+        raise ConfigError(
+            f"no gate applies to any artifact: {'; '.join(map(str, gates)) or 'there are no gates'}",
+            hint=f"the run's artifacts: {names}",
+        )
+    criteria = tuple(str(gate) for gate in gates)
+    return Verdict(
+        decision=_together([verdict.decision for verdict in judged]),
+        artifacts=judged,
+        criteria=criteria,
+        criteria_sha256=sha256_bytes("\n".join(criteria).encode()),
+        notes=_notes(found, gates, judged),
+        environment=dict(evidence.environment),
+    )
+
+
+def _together(decisions: Sequence[Decision]) -> Decision:
+    if Decision.NO_GO in decisions:
+        return Decision.NO_GO
+    return Decision.GO if set(decisions) == {Decision.GO} else Decision.INCONCLUSIVE
+
+
+def _judge_artifact(subject: Subject, gates: Sequence[Gate]) -> ArtifactVerdict:
+    measurement = subject.measurement
+    results = tuple(
+        _judge_gate(subject, gate)
+        for gate in gates
+        if gate.matches(measurement.artifact) and applies(gate.quantity, subject)
+    )
+    answered = {result.answer for result in results}
+    usable = measurement.failure is None and measurement.validity is not Validity.INVALID
+    if Answer.FAIL in answered:
+        decision = Decision.NO_GO
+    elif answered == {Answer.PASS} and usable:
+        decision = Decision.GO
+    else:
+        decision = Decision.INCONCLUSIVE
+    return ArtifactVerdict(*subject.key, decision, results, _artifact_reasons(subject, results))
+
+
+def _artifact_reasons(subject: Subject, results: Sequence[GateResult]) -> tuple[str, ...]:
+    measurement = subject.measurement
+    reasons = [f"could not be measured: {measurement.failure}"] if measurement.failure else []
+    if measurement.validity is not Validity.VALID:
+        why = "; ".join(measurement.validity_reasons) or "no reason was recorded"
+        reasons.append(f"the measurement is {measurement.validity}: {why}")
+    if subject.unusable_rows:
+        reasons.append(f"{subject.unusable_rows} of its answers hold NaN or Inf, counted as wrong")
+    reasons += [f"{r.gate}: {r.reason}" for r in results if r.answer is Answer.FAIL]
+    if not measurement.failure:
+        reasons += [f"{r.gate}: {r.reason}" for r in results if r.answer is Answer.INCONCLUSIVE]
+    return tuple(reasons)
+
+
+def _judge_gate(subject: Subject, gate: Gate) -> GateResult:
+    found = estimate(subject, gate.quantity, gate.confidence)
+    answer = Answer.INCONCLUSIVE if found.problem else _answer(gate, found)
+    reason = _reason(gate, found, answer)
+    needed = None
+    if found.problem:
+        reason, needed = found.problem, plans.for_problem(subject, gate.quantity)
+    elif answer is Answer.INCONCLUSIVE:
+        needed = plans.to_settle(subject, gate, found)
+    if doubt := _doubt(subject, gate, answer):
+        answer, (reason, needed) = Answer.INCONCLUSIVE, doubt
+    scale = UNITS[gate.quantity.dimension][gate.unit]
+    lower, value, upper = (None if x is None else x / scale for x in (found.lower, found.value, found.upper))
+    artifact, device = subject.key
+    return GateResult(
+        gate=str(gate),
+        artifact=artifact,
+        device=device,
+        answer=answer,
+        value=value,
+        unit=gate.unit,
+        interval=Interval(lower, upper),
+        bound=gate.bound,
+        confidence=gate.confidence,
+        reason=reason,
+        needed=needed,
+    )
+
+
+def _answer(gate: Gate, found: Estimate) -> Answer:
+    """Return where the interval lies: inside the bound, outside, or astride."""
+    near, far = (found.upper, found.lower) if not gate.operator.is_floor else (found.lower, found.upper)
+    if near is not None and gate.operator.holds(near, gate.stored_bound):
+        return Answer.PASS
+    if far is not None and not gate.operator.holds(far, gate.stored_bound):
+        return Answer.FAIL
+    return Answer.INCONCLUSIVE
+
+
+def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
+    """Return why a PASS or FAIL cannot stand, and what is needed; None where it stands."""
+    measurement, quantity = subject.measurement, gate.quantity
+    passed, failed = answer is Answer.PASS, answer is Answer.FAIL
+    if passed and measurement.failure is not None:
+        return f"it could not be measured: {measurement.failure}", "a run that succeeds"
+    if measurement.validity is Validity.INVALID and (passed or (failed and not from_file(quantity))):
+        why = "; ".join(measurement.validity_reasons) or "no reason was recorded"
+        return f"the measurement is INVALID: {why}", "a valid measurement"
+    if measurement.device.emulated and from_timings(quantity) and (passed or failed):
+        return "the device is emulated: its times and memory prove nothing", "a run on the real device"
+    if passed and from_answers(quantity) and (rows := subject.unusable_rows):
+        return f"{rows} answers hold NaN or Inf", "an artifact whose outputs are finite"
+    return _sessions_disagree(subject, gate, answer)
+
+
+def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
+    opposite = {Answer.PASS: Answer.FAIL, Answer.FAIL: Answer.PASS}.get(answer)
+    for index, alone in session_estimates(subject, gate.quantity, gate.confidence).items():
+        if opposite is not None and _answer(gate, alone) is opposite:
+            scale = UNITS[gate.quantity.dimension][gate.unit]
+            value = value_text(None if alone.value is None else alone.value / scale, gate.unit)
+            reason = f"the sessions contradict each other: session {index} alone has {gate.quantity} {value}"
+            return reason, "find what disturbs single sessions, then measure more sessions"
+    return None
+
+
+def _reason(gate: Gate, found: Estimate, answer: Answer) -> str:
+    scale = UNITS[gate.quantity.dimension][gate.unit]
+    value, lower, upper = (
+        value_text(None if x is None else x / scale, gate.unit)
+        for x in (found.value, found.lower, found.upper)
+    )
+    if found.of == "file":
+        return f"{gate.quantity} is {value}"
+    sure = f"with {percent(gate.confidence)} confidence"
+    sample = f"({found.n:,} {found.of})"
+    from_below = (answer is Answer.PASS) == gate.operator.is_floor
+    if answer is not Answer.INCONCLUSIVE:
+        return (
+            f"{gate.quantity} is {f'at least {lower}' if from_below else f'at most {upper}'} {sure} {sample}"
+        )
+    if (found.lower if gate.operator.is_floor else found.upper) is None:
+        side = "below" if gate.operator.is_floor else "above"
+        return f"{found.n:,} {found.of} do not bound {gate.quantity} from {side} {sure}"
+    return f"{gate.quantity} may lie on either side: {lower} to {upper}, each end {sure} {sample}"
+
+
+def _check_patterns(gates: Sequence[Gate], found: Sequence[Subject]) -> None:
+    """Refuse a pattern that matches nothing: a misspelt name must not leave a gate out in silence."""
+    names = sorted({subject.key[0] for subject in found})
+    for gate in gates:
+        known = gate.on is None or gate.on in {*Precision, *Format}
+        if known or any(gate.matches(subject.measurement.artifact) for subject in found):
+            continue
+        words = (*names, *Precision, *Format)
+        near = difflib.get_close_matches(str(gate.on), words, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"the run's artifacts: {', '.join(names)}"
+        raise ConfigError(f"gate {str(gate)!r}: no artifact matches {gate.on!r}", hint=hint)
+
+
+def _notes(
+    found: Sequence[Subject], gates: Sequence[Gate], judged: Sequence[ArtifactVerdict]
+) -> tuple[str, ...]:
+    applied = {result.gate for verdict in judged for result in verdict.gates}
+    notes = [f"gate `{gate}` applied to no artifact" for gate in gates if str(gate) not in applied]
+    keys = {(verdict.artifact, verdict.device) for verdict in judged}
+    notes += [
+        f"{subject.key[0]} was not judged: no gate applies to it"
+        for subject in found
+        if subject.key not in keys
+    ]
+    return (*notes, *_incomparable(found))
+
+
+def _incomparable(found: Sequence[Subject]) -> list[str]:
+    """Return a note for each artifact whose timings were defined otherwise than the first one's."""
+    notes = []
+    timed = [subject for subject in found if subject.measurement.sessions]
+    for subject in timed[1:]:
+        first = next(s for s in timed if s.key[1] == subject.key[1])
+        ours, theirs = (s.measurement.sessions[0].timing for s in (first, subject))
+        if unlike := timing_differences(ours, theirs, _MAY_DIFFER):
+            names = f"{first.key[0]} and {subject.key[0]}"
+            notes.append(f"the latencies of {names} are not comparable: {'; '.join(unlike)}")
+    return notes

@@ -1,0 +1,72 @@
+"""What would settle an inconclusive gate, in words a user can act on."""
+
+from __future__ import annotations
+
+import math
+
+from edgebench.benchmark import accuracy, statistics
+from edgebench.reports.estimates import Estimate, Subject, from_answers, from_timings
+from edgebench.reports.gates import QUANTILES, Gate, Quantity
+
+_MOST = 10_000_000
+
+
+def for_problem(subject: Subject, quantity: Quantity) -> str:
+    """Return what is needed where the quantity could not be computed at all."""
+    if subject.measurement.failure is not None:
+        return "a run that succeeds"
+    if quantity is Quantity.SHRINK:
+        return "the fp32 artifact of the same format in the same run"
+    if from_timings(quantity):
+        return "a measurement whose sessions are all timed alike"
+    if subject.answers is None:
+        return "labelled evaluation data, with --data or data.evaluation"
+    if quantity is Quantity.TOP5:
+        return "a gate on top1"
+    return "a baseline that answers the same evaluation data"
+
+
+def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
+    """Return how many calls, sessions or samples would move the interval off the bound."""
+    if gate.quantity in QUANTILES:
+        return _calls(subject, gate, found)
+    if from_answers(gate.quantity):
+        return _samples(subject, gate, found)
+    least = statistics.needed_calls(0.5, gate.confidence)
+    return f"at least {least} sessions" if found.n < least else "more sessions"
+
+
+def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
+    if subject.samples is None:
+        return None
+    q = QUANTILES[gate.quantity]
+    least = statistics.needed_calls(q, gate.confidence)
+    if found.n < least:
+        return f"at least {least:,} calls in all"
+    above = int((subject.samples.latency_ns > gate.stored_bound).sum())
+    return _words(statistics.calls_to_settle(found.n, above, q, gate.confidence), "calls")
+
+
+def _samples(subject: Subject, gate: Gate, found: Estimate) -> str | None:
+    answers, baseline = subject.answers, subject.baseline_answers
+    bound = gate.stored_bound / 100
+    if gate.quantity is Quantity.DROP and answers is not None and baseline is not None:
+        counts = accuracy.paired_counts(baseline.logits, answers.logits, answers.labels)
+        b, c, n = counts.baseline_only, counts.candidate_only, counts.n
+        return _words(statistics.pairs_to_settle(b, c, n, bound, gate.confidence), "samples")
+    share = (found.value or 0.0) / 100
+    return _words(statistics.samples_for_share(share, found.n, bound, gate.confidence), "samples")
+
+
+def _words(planned: int | None, of: str) -> str:
+    if planned is None:
+        return f"no number of {of} is likely to settle it: the estimate lies on the bound"
+    if planned >= _MOST:
+        return f"more than {_MOST:,} {of}: the estimate lies too near the bound"
+    return f"about {_rounded_up(planned):,} {of} in all, if the estimate stays as it is"
+
+
+def _rounded_up(number: int) -> int:
+    """Return the number rounded up to two significant digits."""
+    step = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / step) * step
