@@ -14,6 +14,7 @@ HEAD = "schema_version: 1\nname: a\nmodel: {model: m.onnx}\n"
 
 
 def parse(text: str, *overrides: str) -> Pipeline:
+    """Return the pipeline that YAML text describes."""
     return parse_config(text, Pipeline, name="p.yaml", overrides=overrides)
 
 

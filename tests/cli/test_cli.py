@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
+from processes import edgebench
 
 from edgebench import __version__
 from edgebench.cli import VERBS, cli, run
 
-HEAVY = {"numpy", "pandas", "matplotlib", "onnx", "onnxruntime", "torch", "tensorflow", "yaml", "msgspec", "PIL"}
+HEAVY = {
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "tensorflow",
+    "yaml",
+    "msgspec",
+    "PIL",
+}
 ROOT = Path(__file__).parents[2]
-
-
-def edgebench(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the real program in `cwd`."""
-    command = [sys.executable, "-m", "edgebench", *argv]
-    env = {**os.environ, "EDGEBENCH_CACHE": str(cwd / "cache"), **environment}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def commands() -> list[tuple[str, click.Command]]:
@@ -52,7 +56,7 @@ def test_every_command_and_option_has_help_and_stands_in_the_docs(name: str, com
     """Each verb has a docstring and a heading in docs/cli.md, and each option is described there."""
     page = (ROOT / "docs" / "cli.md").read_text()
     assert command.help
-    assert f"## edgebench {name.split()[0]}" in page
+    assert f"## edgebench {name.split(maxsplit=1)[0]}" in page
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.opts[-1] in page, f"{name} {option.opts[-1]}"
@@ -97,7 +101,9 @@ def test_init_schema_is_json(tmp_path: Path) -> None:
 def test_doctor_and_devices_answer_in_json(tmp_path: Path) -> None:
     """`doctor --json` and `devices list --json` print what is here, this CPU among it."""
     findings = json.loads(edgebench("doctor", "--json", cwd=tmp_path).stdout)
-    assert {"python", "onnxruntime", "extra torch", "extra tensorflow", "onnx2tf"} <= {f["name"] for f in findings}
+    assert {"python", "onnxruntime", "extra torch", "extra tensorflow", "onnx2tf"} <= {
+        f["name"] for f in findings
+    }
     assert all(f["remedy"] for f in findings if f["name"].startswith("extra") and not f["present"])
     devices = json.loads(edgebench("devices", "list", "--json", cwd=tmp_path).stdout)
     assert devices[0]["uri"] == "local:cpu"
