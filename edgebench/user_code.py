@@ -1,0 +1,118 @@
+"""The user's own functions, named as `file.py:function` or `package.module:function`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgebench.errors import InputError
+
+
+def is_function_spec(spec: str) -> bool:
+    """Return whether a string has the form `place:function`."""
+    place, colon, name = spec.rpartition(":")
+    return bool(colon and place and name.isidentifier())
+
+
+def resolve_function_spec(spec: str, *, base: Path | None = None) -> str:
+    """Return the spec with a file's path made absolute, relative paths being taken from `base`.
+
+    Raises InputError where the file is not there or the form is another.
+    """
+    place, _, name = spec.rpartition(":")
+    if not is_function_spec(spec):
+        raise InputError(
+            f"{spec!r} does not name a function", hint="as in model.py:build or package.module:build"
+        )
+    if not place.endswith(".py"):
+        return spec
+    path = ((base or Path.cwd()) / place).resolve()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", hint=f"{spec!r} names a function in it")
+    return f"{path}:{name}"
+
+
+def load_function(spec: str, *, base: Path | None = None) -> Callable[..., Any]:
+    """Return the function that `file.py:function` or `package.module:function` names.
+
+    The file's folder is on sys.path while it is imported, so that its neighbours are found.
+    Raises InputError for a file or function that is not there (with the nearest name), and for an
+    import that fails (with the file and line).
+    """
+    resolved = resolve_function_spec(spec, base=base)
+    place, _, name = resolved.rpartition(":")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place, base)
+    function = getattr(module, name, None)
+    if not callable(function):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"it has: {', '.join(names) or 'no functions'}"
+        raise InputError(f"{place} has no function {name!r}", hint=hint)
+    return function  # type: ignore[no-any-return]
+
+
+def source_path(spec: str, *, base: Path | None = None) -> Path | None:
+    """Return the file that holds the function, without importing it; None where it has none."""
+    place, _, _ = resolve_function_spec(spec, base=base).rpartition(":")
+    if place.endswith(".py"):
+        return Path(place)
+    with _on_path(base or Path.cwd()):
+        try:
+            found = importlib.util.find_spec(place)
+        except (ImportError, ValueError):
+            return None
+    return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _on_path(path.parent):
+            spec.loader.exec_module(module)
+    except BaseException as err:
+        del sys.modules[name]
+        if not isinstance(err, Exception):
+            raise
+        raise InputError(f"{path}: cannot be imported: {_last_line(err)}") from err
+    return module
+
+
+def _import_module(name: str, base: Path | None) -> ModuleType:
+    with _on_path(base or Path.cwd()):
+        try:
+            return importlib.import_module(name)
+        except Exception as err:  # whatever the user's module raises
+            raise InputError(f"{name}: cannot be imported: {_last_line(err)}") from err
+
+
+def _last_line(err: Exception) -> str:
+    frames = traceback.extract_tb(err.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(err).__name__}: {err}{where}"
+
+
+@contextlib.contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
