@@ -70,16 +70,42 @@ class Dataset:
 def load_dataset(
     spec: str, *, base: Path | None = None, preprocessing: Preprocessing | None = None
 ) -> Dataset:
-    """Return the data that `spec` names; relative paths are taken from `base`."""
-    raise DatasetNotBuiltError
+    """Return the data that `spec` names, as it is stored; relative paths are taken from `base`.
+
+    spec: `d.npz`, a folder of class folders, a `.csv` or `.parquet` manifest, or `file.py:function`.
+    preprocessing: its resize and colour are needed here where images differ in size or kind.
+    Raises DataError where the data is absent, empty, not finite or not consistent.
+    """
+    from edgebench.dataset_readers import read_dataset
+
+    return read_dataset(spec, base or Path.cwd(), preprocessing or Preprocessing())
 
 
 def preprocess(
     dataset: Dataset, preprocessing: Preprocessing, indices: Sequence[int] | None = None
 ) -> tuple[Array, ...]:
-    """Return the model's float inputs for the samples at `indices` (all where None)."""
-    raise DatasetNotBuiltError
+    """Return the model's real-valued inputs for the samples at `indices` (all where None).
+
+    The first input becomes float32[n, ...]: resized, channels ordered, (x·scale − mean)/std over the
+    last axis, then moved to the declared layout. Further inputs pass unchanged. Where nothing is
+    declared the first input is only cast to float32. Raises DataError where a step does not fit.
+    """
+    from edgebench.preprocess import apply
+
+    chosen = dataset.inputs if indices is None else tuple(array[list(indices)] for array in dataset.inputs)
+    return (apply(chosen[0], preprocessing), *chosen[1:])
 
 
-class DatasetNotBuiltError(Exception):
-    """Placeholder while the room is built."""
+def split_overlap(first: Dataset, second: Dataset) -> int:
+    """Return how many samples of `second` are, byte for byte, samples of `first` too."""
+    known = set(_sample_hashes(first))
+    return sum(digest in known for digest in _sample_hashes(second))
+
+
+def _sample_hashes(dataset: Dataset) -> list[bytes]:
+    import hashlib
+
+    return [
+        hashlib.sha256(b"".join(array[index].tobytes() for array in dataset.inputs)).digest()
+        for index in range(len(dataset))
+    ]
