@@ -131,8 +131,8 @@ def estimate(subject: Subject, quantity: Quantity, confidence: float) -> Estimat
         return _problem(f"it could not be measured: {subject.measurement.failure}")
     if quantity in QUANTILES:
         return _latency(subject, QUANTILES[quantity], confidence)
-    if quantity in _SESSION_VALUES:
-        return _per_session(subject, _SESSION_VALUES[quantity], confidence)
+    if quantity in SESSION_FIELDS:
+        return _per_session(subject, SESSION_FIELDS[quantity], confidence)
     return _answered(subject, quantity, confidence)
 
 
@@ -205,11 +205,12 @@ def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str = 
     return Estimate(statistics.quantile(values, q), found.lower, found.upper, len(values), of)
 
 
-_SESSION_VALUES: dict[Quantity, str] = {
+SESSION_FIELDS: dict[Quantity, str] = {
     Quantity.LOAD: "load_ns",
     Quantity.FIRST: "first_ns",
     Quantity.MEMORY: "peak_rss_bytes",
 }
+"""The field of a session that holds each quantity which a session has once."""
 
 
 def _per_session(subject: Subject, field: str, confidence: float) -> Estimate:

@@ -78,7 +78,9 @@ def number(value: float | None) -> str:
 
 def fixed(value: float | None, digits: int = 2) -> str:
     """Return a number with a fixed number of decimals; – for None."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def value_text(value: float | None, unit: str) -> str:
@@ -93,7 +95,12 @@ def with_unit(text: str, unit: str) -> str:
     """Return a number's text with its unit, spaced as is usual."""
     if unit == "x":
         return f"{text}×"
-    return f"{text}{unit}" if unit == "×" else f"{text} {unit.replace('us', 'µs') if unit == 'us' else unit}"
+    return f"{text}{unit}" if unit == "×" else f"{text} {unit_text(unit)}"
+
+
+def unit_text(unit: str) -> str:
+    """Return a unit as it is shown: `us` as µs, `x` as ×."""
+    return {"us": "µs", "x": "×"}.get(unit, unit)
 
 
 def stored_text(value: float | None, dimension: Dimension) -> str:

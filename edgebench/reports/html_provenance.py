@@ -1,0 +1,188 @@
+"""Where every number of the page comes from: device, timing, artifacts, data, gates, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from edgebench.artifact import Artifact, TensorSpec
+from edgebench.benchmark.evidence import DeviceFacts, Evidence, Measurement, Session, Timing
+from edgebench.datasets import Preprocessing
+from edgebench.reports.markup import Markup, scroll, tag
+from edgebench.reports.results import Results
+from edgebench.reports.units import Dimension, number, stored_text
+from edgebench.reports.verdict import Verdict
+from edgebench.reports.words import join
+
+Pairs = Iterable[tuple[str, object]]
+
+
+def provenance(evidence: Evidence, verdict: Verdict, results: Results) -> Markup:
+    """Return everything that somebody needs to measure the same again."""
+    devices = {m.device.uri: m.device for m in evidence.measurements}
+    return tag(
+        "section",
+        tag("h2", "Provenance"),
+        tag("p", "What was measured, where, how, and from which files."),
+        *_titled("Run", _run(evidence, verdict)),
+        *(part for device in devices.values() for part in _titled(f"Device {device.uri}", _device(device))),
+        *_timing(evidence.measurements),
+        *_data(evidence),
+        *(part for artifact in _artifacts(evidence) for part in _titled(artifact.id, _artifact(artifact))),
+        *_sessions(evidence, results),
+    )
+
+
+def _titled(title: str, pairs: Pairs) -> tuple[Markup, Markup]:
+    listed = [part for name, value in pairs for part in (tag("dt", name), tag("dd", value))]
+    return tag("h3", title), tag("dl", *listed)
+
+
+def _code(text: object) -> Markup:
+    return tag("code", text)
+
+
+def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
+    return (
+        ("edgebench", evidence.tool_version),
+        ("measured", evidence.created_utc),
+        ("seed", evidence.seed),
+        ("baseline", evidence.baseline or "none"),
+        ("gates", join(verdict.criteria, "; ")),
+        ("gates' SHA-256", _code(verdict.criteria_sha256)),
+        ("versions", _versions(evidence.environment)),
+    )
+
+
+def _device(device: DeviceFacts) -> Pairs:
+    return (
+        ("name", device.name + (" (emulated)" if device.emulated else "")),
+        ("processor", f"{device.processor}, {device.cores} cores"),
+        ("memory", stored_text(device.memory_bytes, Dimension.SIZE)),
+        ("system", device.system),
+        *device.extra.items(),
+    )
+
+
+def _timing(measurements: Sequence[Measurement]) -> Iterator[Markup]:
+    """Yield what was timed, once for each definition, with the artifacts it holds for."""
+    groups: dict[Timing, list[str]] = {}
+    for measurement in measurements:
+        for timing in dict.fromkeys(session.timing for session in measurement.sessions):
+            groups.setdefault(timing, []).append(measurement.artifact.id)
+    for timing, names in groups.items():
+        title = f"What was timed with {timing.runtime} {timing.runtime_version}"
+        skipped = ("runtime", "runtime_version")
+        shown = [(f.name, _plain(getattr(timing, f.name))) for f in fields(Timing) if f.name not in skipped]
+        yield from _titled(title, [("artifacts", join(names)), *shown])
+
+
+def _plain(value: object) -> object:
+    return join(value) if isinstance(value, tuple) else value
+
+
+def _data(evidence: Evidence) -> Iterator[Markup]:
+    records = {m.accuracy.fingerprint: m.accuracy for m in evidence.measurements if m.accuracy}
+    for record in records.values():
+        pairs = (
+            ("data", record.data),
+            ("SHA-256", _code(record.fingerprint)),
+            ("samples", f"{record.samples:,} in {record.classes} classes"),
+        )
+        yield from _titled("Evaluation data", pairs)
+
+
+def _artifacts(evidence: Evidence) -> tuple[Artifact, ...]:
+    return tuple({m.artifact.id: m.artifact for m in evidence.measurements}.values())
+
+
+def _artifact(artifact: Artifact) -> Iterator[tuple[str, object]]:
+    source = artifact.source
+    yield "file", f"{artifact.size_bytes:,} B"
+    yield "SHA-256", _code(artifact.sha256)
+    yield "source", tag("span", f"{source.model} ({source.kind}) ", _code(source.sha256))
+    if source.weights:
+        yield "weights", tag("span", f"{source.weights} ", _code(source.weights_sha256 or ""))
+    yield "inputs", join(map(_tensor, artifact.inputs), "; ")
+    yield "outputs", join(map(_tensor, artifact.outputs), "; ")
+    yield "preprocessing", preprocessing_text(artifact.preprocessing)
+    if artifact.steps:
+        yield "steps", join(artifact.steps, "; ")
+    if artifact.calibration:
+        made = artifact.calibration
+        words = f"{made.samples} samples of {made.data}, {made.method} "
+        yield "calibration", tag("span", words, _code(made.fingerprint))
+    if artifact.parity:
+        yield "against its source", _parity(artifact)
+    if artifact.versions:
+        yield "made with", _versions(artifact.versions)
+
+
+def _tensor(spec: TensorSpec) -> str:
+    shape = ", ".join("?" if size < 0 else str(size) for size in spec.shape)
+    found = spec.quantization
+    scale = f" (real = {found.scale:g} × (stored - {found.zero_point}))" if found else ""
+    return f"{spec.name}: {spec.dtype}[{shape}]{scale}"
+
+
+def preprocessing_text(done: Preprocessing) -> str:
+    """Return what is done to a stored sample before the model, in words."""
+    steps = [f"resize to {done.resize[0]}×{done.resize[1]}"] if done.resize else []
+    steps += [f"colour {done.colour}"] if done.colour else []
+    steps += [f"times {done.scale:g}"] if done.scale != 1 else []
+    steps += [f"minus {join(map(number, done.mean))}"] if done.mean else []
+    steps += [f"by {join(map(number, done.std))}"] if done.std else []
+    steps += [f"layout {done.layout}"] if done.layout else []
+    return "; ".join(steps) or "none: samples go in as they are stored"
+
+
+def _parity(artifact: Artifact) -> str:
+    found = artifact.parity
+    if found is None:
+        return ""
+    parts = [f"largest error {found.max_abs_error:.3g}", f"cosine {found.cosine:.6f}"]
+    parts += [f"SQNR {found.sqnr_db:.1f} dB"] if found.sqnr_db is not None else ["no error at all"]
+    parts += [f"same best class {100 * found.agreement:.1f} %"] if found.agreement is not None else []
+    return f"{', '.join(parts)} ({found.samples} samples of {found.data})"
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return join((f"{name} {version}" for name, version in sorted(versions.items())))
+
+
+def _sessions(evidence: Evidence, results: Results) -> Iterator[Markup]:
+    """Yield the sessions: how alike the fresh processes were."""
+    rows = [
+        _session_row(results, measurement, session)
+        for measurement in evidence.measurements
+        for session in measurement.sessions
+    ]
+    if rows:
+        names = ("artifact", "session", "started", "load (ms)", "first call (ms)", "peak memory (MB)")
+        heads = (*names, "p50 (ms)", "calls", "warm-up calls")
+        numeric = [tag("th", name, scope="col", class_=_aligned(i)) for i, name in enumerate(heads)]
+        yield tag("h3", "Sessions")
+        yield scroll(tag("table", tag("thead", tag("tr", *numeric)), tag("tbody", *rows)))
+
+
+def _session_row(results: Results, measurement: Measurement, session: Session) -> Markup:
+    key = (measurement.artifact.id, measurement.device.uri)
+    artifact = next(a for a in results.artifacts if (a.artifact, a.device) == key)
+    p50 = results.find(artifact, f"p50[session {session.index}]")
+    cells = (
+        str(session.index),
+        session.started_utc,
+        number(session.load_ns / 1e6),
+        number(session.first_ns / 1e6),
+        number(session.peak_rss_bytes / 1e6),
+        number(p50.value if p50 else None),
+        f"{session.calls:,}",
+        f"{session.warmup_calls:,}",
+    )
+    name = tag("th", measurement.artifact.id, scope="row")
+    return tag("tr", name, *(tag("td", cell, class_=_aligned(i + 1)) for i, cell in enumerate(cells)))
+
+
+def _aligned(column: int) -> str | None:
+    """Return the class of a session column: numbers stand right, the name and the time left."""
+    return None if column in (0, 2) else "num"

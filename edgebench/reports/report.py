@@ -1,0 +1,40 @@
+"""From a run's folder to its verdict, tables and page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebench.reports.gates import Gate
+from edgebench.reports.verdict import Verdict
+from edgebench.storage import write_bytes, write_json, write_text
+
+
+def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = None) -> Verdict:
+    """Judge the evidence in `folder` and return the verdict.
+
+    Writes verdict.json, results.json, results.csv, summary.md, junit.xml and report.html (or the
+    page to `html`) into the folder, each whole or not at all. Raises InputError where the folder
+    holds no evidence, ConfigError where no gate applies, StorageError where it cannot write.
+    """
+    from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
+    from edgebench.reports.html import Page, render_page
+    from edgebench.reports.judge import judge
+    from edgebench.reports.junit import junit_xml
+    from edgebench.reports.markdown import summary
+    from edgebench.reports.results import make_results, results_csv
+
+    evidence = read_evidence(folder)
+    measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
+    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions}
+    answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
+    verdict = judge(evidence, gates, samples, answers)
+    results = make_results(evidence, verdict, samples, answers)
+    page = render_page(Page(evidence, verdict, results, samples, answers))
+    write_json(folder / "results.json", results)
+    write_text(folder / "results.csv", results_csv(results))
+    write_text(folder / "summary.md", summary(results, verdict))
+    write_bytes(folder / "junit.xml", junit_xml(evidence.name, verdict))
+    write_text(html or folder / "report.html", page)
+    write_json(folder / "verdict.json", verdict)
+    return verdict

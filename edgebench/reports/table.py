@@ -1,0 +1,75 @@
+"""A judged run as plain text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
+from edgebench.reports.gates import Quantity
+from edgebench.reports.results import MeasuredArtifact, Results, read_results
+from edgebench.reports.units import unit_text
+from edgebench.reports.verdict import Answer, Verdict
+from edgebench.reports.words import SYMBOLS, headline, printable, shortened, wanting
+from edgebench.storage import read_json
+
+_NAME = 44
+
+
+def run_table(folder: Path) -> str:
+    """Return the judged run in `folder` as text. Raises InputError where it was not judged yet."""
+    return results_table(read_results(folder), read_json(folder / "verdict.json", Verdict))
+
+
+def results_table(results: Results, verdict: Verdict) -> str:
+    """Return the artifacts' figures, the gates that did not pass, and what was skipped, as text."""
+    unit = latency_unit(results)
+    shown = unit_text(unit)
+    header = ("artifact", "size", "shrink", f"p50 {shown}", f"p99 {shown}", "top-1 %", "drop pp", "decision")
+    rows = [_cells(results, artifact, unit) for artifact in results.artifacts]
+    parts = [_aligned((header, *rows))]
+    parts += [f"  {note}" for note in ("[ ] 95 % interval, both ends together.", *footnotes(results))]
+    parts += ["", *_gate_lines(verdict)]
+    parts += [f"skipped  {printable(text)}" for text in results.skipped]
+    parts += [f"note     {printable(note)}" for note in verdict.notes]
+    parts += ["", f"{SYMBOLS[verdict.decision]} {verdict.decision}: {printable(headline(verdict))}"]
+    return "\n".join(parts)
+
+
+def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[str, ...]:
+    name = shortened(artifact.artifact, _NAME) + (" (baseline)" if artifact.is_baseline else "")
+    decision = artifact.decision or "not judged"
+    return (
+        name,
+        str(fact_cell(results, artifact, Quantity.SIZE)),
+        str(fact_cell(results, artifact, Quantity.SHRINK)),
+        latency_cell(results, artifact, Quantity.P50, unit).value,
+        str(latency_cell(results, artifact, Quantity.P99, unit)),
+        str(share_cell(results, artifact, Quantity.TOP1)),
+        str(share_cell(results, artifact, Quantity.DROP)),
+        f"{SYMBOLS.get(decision, ' ')} {decision}",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text in columns: the first and the last to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    last = len(widths) - 1
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i in (0, last) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _gate_lines(verdict: Verdict) -> list[str]:
+    results = [result for artifact in verdict.artifacts for result in artifact.gates]
+    passed = sum(result.answer is Answer.PASS for result in results)
+    lines = [f"gates    {passed} of {len(results)} pass: {'; '.join(verdict.criteria)}"]
+    for result in wanting(verdict):
+        needed = f"; needed: {result.needed}" if result.needed else ""
+        text = f"{result.artifact}  {result.gate}: {result.reason}{needed}"
+        lines.append(f"{SYMBOLS[result.answer]} {result.answer.lower()}  {printable(text)}")
+    return lines
