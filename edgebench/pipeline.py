@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench import __version__
 from edgebench.artifact import Artifact, Format, Precision, Skipped, write_manifest
-from edgebench.errors import ConfigError, StorageError
+from edgebench.errors import ConfigError
+from edgebench.pipeline_compress import Compression
 from edgebench.pipeline_file import Pipeline, load_pipeline
 from edgebench.progress import Progress, silent
+from edgebench.step_cache import cached_step, environment
 from edgebench.storage import (
     atomic_path,
-    cache_folder,
     encode_json,
     folder_lock,
     read_json,
@@ -90,8 +89,8 @@ def run_pipeline(
     gates = _gates(pipeline)
     folder = _run_folder(plan, out, fresh=fresh, progress=progress)
     with folder_lock(folder):
-        weights = _compress(plan, fresh=fresh, progress=progress)
-        exported = _export(plan, weights, fresh=fresh, progress=progress)
+        compressed = Compression(pipeline, plan.base, fresh=fresh, progress=progress).run()
+        exported = _export(plan, compressed, fresh=fresh, progress=progress)
         artifacts = _place_artifacts(exported.artifacts, folder)
         _benchmark(plan, exported, artifacts, folder, progress)
         _judge(folder, gates)
@@ -159,74 +158,6 @@ def _yaml(config: object) -> str:
     import yaml
 
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-
-
-def environment() -> dict[str, str]:
-    """Return the versions of Python, this tool and the packages that results depend on."""
-    import importlib.metadata
-    import platform
-
-    names = ("numpy", "onnx", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "litert-torch", "torch")
-    names += ("tensorflow-cpu", "tensorflow", "tf2onnx", "onnxscript", "pandas", "matplotlib")
-    versions = {
-        "python": platform.python_version(),
-        "edgebench": __version__,
-        "platform": platform.platform(),
-    }
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-# --- steps and their cache ---------------------------------------------------------------------
-
-
-def cached_step(
-    what: str, key: Mapping[str, object], make: Callable[[Path], None], *, fresh: bool, progress: Progress
-) -> Path:
-    """Return the folder that `make` filled for `key`: from the cache, or made now.
-
-    The folder appears under its content address only when `make` has returned, so a killed step
-    leaves nothing that could be taken for a finished one.
-    """
-    digest = sha256_bytes(encode_json({"what": what, "environment": environment(), **key}))
-    folder = cache_folder() / "steps" / digest[:2] / digest
-    if folder.exists() and not fresh:
-        progress(f"{what}: from the cache")
-        return folder
-    progress(what)
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        working = folder.with_name(f".{digest[:16]}.{os.getpid()}.{secrets.token_hex(3)}")
-        working.mkdir()
-    try:
-        make(working)
-        write_json(working / "key.json", {"what": what, **key})
-        _publish(working, folder)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
-    return folder
-
-
-def _publish(working: Path, folder: Path) -> None:
-    if folder.exists():  # made meanwhile by another run, or by this one before `fresh`
-        shutil.rmtree(folder, ignore_errors=True)
-    try:
-        working.rename(folder)
-    except OSError as err:
-        if not folder.exists():
-            raise StorageError(f"{folder}: cannot be written ({err.strerror})") from err
-
-
-def _compress(plan: Plan, *, fresh: bool, progress: Progress) -> tuple[Path, tuple[str, ...]] | None:
-    from edgebench.pipeline_compress import compress
-
-    if plan.pipeline.compress == type(plan.pipeline.compress)():
-        return None
-    return compress(plan.pipeline, plan.base, cached_step, fresh=fresh, progress=progress)
 
 
 # --- export ------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Distil, prune and fine-tune PyTorch models before export."""
