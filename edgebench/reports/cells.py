@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgebench.benchmark import statistics
 from edgebench.reports.gates import QUANTILES, Quantity
 from edgebench.reports.results import CONFIDENCE, MeasuredArtifact, Results, Row
-from edgebench.reports.units import NONE, UNITS, Dimension, fixed, number, readable_unit
+from edgebench.reports.units import NONE, UNITS, Dimension, fixed, number, percent, readable_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,8 @@ def footnotes(results: Results) -> tuple[str, ...]:
             missing.append(f"{quantity} needs at least {least} calls")
     if not missing:
         return ()
-    return (
-        f"{NONE} for a percentile that the calls do not support at {CONFIDENCE:.0%}: {'; '.join(missing)}.",
-    )
+    why = "; ".join(missing)
+    return (f"{NONE} for a percentile that the calls do not support at {percent(CONFIDENCE)}: {why}.",)
 
 
 def _interval(row: Row, scale: float) -> str:

@@ -9,9 +9,9 @@ from importlib import resources
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples
 from edgebench.reports import html_figures, html_provenance, html_tables
 from edgebench.reports.estimates import Key
-from edgebench.reports.markup import Markup, joined, scroll, tag
+from edgebench.reports.markup import Markup, broken, joined, scroll, tag
 from edgebench.reports.results import Results
-from edgebench.reports.units import percent, unit_text, value_text
+from edgebench.reports.units import percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 from edgebench.reports.words import SYMBOLS, headline, printable, summary_counts, wanting
 
@@ -72,7 +72,8 @@ def mark(answer: Answer | Decision) -> Markup:
 
 def _banner(verdict: Verdict) -> Markup:
     decision = verdict.decision
-    counts = f"By artifact: {summary_counts(verdict)}." if len(verdict.artifacts) > 1 else None
+    mixed = len({artifact.decision for artifact in verdict.artifacts}) > 1
+    counts = f"By artifact: {summary_counts(verdict)}." if mixed else None
     needed = next((r.needed for r in wanting(verdict) if r.answer is Answer.INCONCLUSIVE and r.needed), None)
     settle = f"What would settle it: {needed}." if needed and decision is Decision.INCONCLUSIVE else None
     return tag(
@@ -102,10 +103,12 @@ def _matrix(verdict: Verdict) -> Markup:
 def _matrix_row(artifact: ArtifactVerdict, criteria: Sequence[str], *, with_device: bool) -> Markup:
     found = {result.gate: result for result in artifact.gates}
     device = tag("small", artifact.device) if with_device else None
-    doubts = [tag("small", reason) for reason in artifact.reasons if "measure" in reason or "NaN" in reason]
+    own = [
+        reason for reason in artifact.reasons if not reason.startswith(tuple(f"{gate}: " for gate in found))
+    ]
     return tag(
         "tr",
-        tag("th", artifact.artifact, device, *doubts, scope="row"),
+        tag("th", broken(artifact.artifact), device, *(tag("small", reason) for reason in own), scope="row"),
         *(_matrix_cell(found.get(gate)) for gate in criteria),
         tag("td", mark(artifact.decision), class_=_CLASSES[artifact.decision]),
     )
@@ -137,13 +140,13 @@ def _gate_row(result: GateResult) -> Markup:
     if lower == upper and lower is not None:
         bounds = tag("td", "exact", class_="soft num")
     else:
-        ends = " to ".join(value_text(end, "").strip() for end in (lower, upper))
+        ends = " to ".join(plain_text(end, result.unit) for end in (lower, upper))
         note = tag("small", f"{unit_text(result.unit)}, each at {percent(result.confidence)}")
         bounds = tag("td", ends, note, class_="num")
     return tag(
         "tr",
         tag("td", mark(result.answer)),
-        tag("th", result.artifact, scope="row"),
+        tag("th", broken(result.artifact), scope="row"),
         tag("td", tag("code", result.gate)),
         tag("td", value_text(result.value, result.unit), class_="num"),
         bounds,

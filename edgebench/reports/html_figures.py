@@ -51,7 +51,7 @@ def _strip(results: Results, artifact: MeasuredArtifact, samples: LatencySamples
         if row is not None
     )
     times = samples.latency_ns / UNITS[Dimension.TIME][unit]
-    return LatencyStrip(_label(artifact), artifact.format, times, marks)
+    return LatencyStrip(_label(results, artifact), artifact.format, times, marks)
 
 
 def trade_section(results: Results) -> Markup | None:
@@ -62,7 +62,7 @@ def trade_section(results: Results) -> Markup | None:
         if top1 is not None and size is not None and top1.lower is not None and top1.upper is not None:
             form, precision = artifact.format, artifact.precision
             ends = (top1.value, top1.lower, top1.upper)
-            points.append(TradePoint(_label(artifact), form, precision, size.value / 1e6, *ends))
+            points.append(TradePoint(_label(results, artifact), form, precision, size.value / 1e6, *ends))
     if not points:
         return None
     shapes = [f"{_SHAPES[p]} {p}" for p in _SHAPES if p in {point.precision for point in points}]
@@ -80,8 +80,8 @@ def _figure_section(title: str, figure: Markup, caption: str, results: Results) 
     return tag("section", tag("h2", title), tag("ul", *key, class_="key"), tag("figure", figure, note))
 
 
-def _label(artifact: MeasuredArtifact) -> str:
-    return artifact.artifact + ("" if artifact.device == "local:cpu" else f" · {artifact.device}")
+def _label(results: Results, artifact: MeasuredArtifact) -> str:
+    return artifact.artifact + (f" · {artifact.device}" if results.several_devices else "")
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

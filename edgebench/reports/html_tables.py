@@ -11,11 +11,12 @@ from edgebench.benchmark.evidence import Answers, Evidence
 from edgebench.reports.cells import Cell, fact_cell, footnotes, latency_cell, latency_unit, share_cell
 from edgebench.reports.estimates import Key
 from edgebench.reports.gates import Quantity
-from edgebench.reports.markup import Markup, scroll, tag
+from edgebench.reports.markup import Markup, broken, scroll, tag
 from edgebench.reports.results import MeasuredArtifact, Results, class_name
 from edgebench.reports.units import NONE, fixed, number, unit_text
 
 _CLASSES_SHOWN = 30
+_FEW = 3
 
 
 def figures_section(results: Results) -> Markup:
@@ -45,7 +46,7 @@ def _size_table(results: Results) -> Markup:
         ]
         for artifact in results.artifacts
     ]
-    return table(names, results.artifacts, rows)
+    return _table(results, names, rows)
 
 
 def _speed_table(results: Results) -> Markup:
@@ -63,7 +64,7 @@ def _speed_table(results: Results) -> Markup:
         ]
         for artifact in results.artifacts
     ]
-    return table((*names, "peak memory (MB)", "calls"), results.artifacts, rows)
+    return _table(results, (*names, "peak memory (MB)", "calls"), rows)
 
 
 def _session_cell(results: Results, artifact: MeasuredArtifact, quantity: Quantity, scale: float) -> Cell:
@@ -74,24 +75,22 @@ def _session_cell(results: Results, artifact: MeasuredArtifact, quantity: Quanti
     return Cell(NONE) if row is None else Cell(number(row.value / scale), f"{low} to {high}")
 
 
-def table(
-    names: Sequence[str], artifacts: Sequence[MeasuredArtifact], rows: Sequence[Sequence[Cell]]
-) -> Markup:
+def _table(results: Results, names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
     """Return a table with an artifact's name before each row of cells."""
     heads = [tag("th", name, scope="col", class_="num" if i else None) for i, name in enumerate(names)]
     body = [
-        tag("tr", _name(artifact), *(_cell(cell) for cell in cells))
-        for artifact, cells in zip(artifacts, rows, strict=True)
+        tag("tr", _name(artifact, with_device=results.several_devices), *(_cell(cell) for cell in cells))
+        for artifact, cells in zip(results.artifacts, rows, strict=True)
     ]
     return scroll(tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body)))
 
 
-def _name(artifact: MeasuredArtifact) -> Markup:
-    remarks = [artifact.device] if artifact.device != "local:cpu" else []
+def _name(artifact: MeasuredArtifact, *, with_device: bool) -> Markup:
+    remarks = [artifact.device] if with_device else []
     remarks += ["baseline"] if artifact.is_baseline else []
     remarks += [artifact.validity] if artifact.validity != "VALID" else []
     remarks += [f"not measured: {artifact.failure}"] if artifact.failure else []
-    return tag("th", artifact.artifact, *(tag("small", remark) for remark in remarks), scope="row")
+    return tag("th", broken(artifact.artifact), *(tag("small", remark) for remark in remarks), scope="row")
 
 
 def _cell(cell: Cell) -> Markup:
@@ -110,17 +109,19 @@ def classes_section(evidence: Evidence, results: Results, answers: Mapping[Key, 
     totals = counted[0][1]
     chosen = _chosen(shares, totals)
     record = next(m.accuracy for m in evidence.measurements if m.artifact.id == keys[0][0])
-    lowest = [min((shares[i, c] for c in chosen if totals[c]), default=0.0) for i in range(len(keys))]
+    lowest = [_lowest(row, chosen) for row in shares]
     rows = [
         tag(
             "tr",
             tag("th", class_name(record, c), scope="row"),
             tag("td", f"{totals[c]:,}", class_="num"),
-            *(_share(shares[i, c], lowest=shares[i, c] == lowest[i]) for i in range(len(keys))),
+            *(_share(shares[i, c], lowest=c in lowest[i]) for i in range(len(keys))),
         )
         for c in chosen
     ]
-    heads = [tag("th", name, scope="col", class_="num") for name in ("samples", *(key[0] for key in keys))]
+    heads = [
+        tag("th", broken(name), scope="col", class_="right") for name in ("samples", *(k[0] for k in keys))
+    ]
     head = tag("thead", tag("tr", tag("th", "class", scope="col"), *heads))
     return tag(
         "section",
@@ -135,6 +136,13 @@ def _chosen(shares: np.ndarray, totals: np.ndarray) -> list[int]:
     present = [c for c in range(len(totals)) if totals[c]]
     worst = sorted(present, key=lambda c: (shares[:, c].min(), c))[:_CLASSES_SHOWN]
     return sorted(worst)
+
+
+def _lowest(shares: np.ndarray, chosen: Sequence[int]) -> list[int]:
+    """Return the classes with the lowest share, where few of them share that place."""
+    worst = min(shares[c] for c in chosen)
+    found = [c for c in chosen if shares[c] == worst]
+    return found if len(found) <= _FEW else []
 
 
 def _omitted(chosen: Sequence[int], totals: np.ndarray) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
+from edgebench.benchmark.statistics import quantile_supported
 from edgebench.errors import ConfigError
 from edgebench.reports import plans
 from edgebench.reports.estimates import (
@@ -27,7 +28,7 @@ from edgebench.reports.estimates import (
     subjects,
     timing_differences,
 )
-from edgebench.reports.gates import Gate
+from edgebench.reports.gates import QUANTILES, Gate
 from edgebench.reports.units import UNITS, percent, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
 from edgebench.storage import sha256_bytes
@@ -120,6 +121,9 @@ def _judge_gate(subject: Subject, gate: Gate) -> GateResult:
     scale = UNITS[gate.quantity.dimension][gate.unit]
     lower, value, upper = (None if x is None else x / scale for x in (found.lower, found.value, found.upper))
     artifact, device = subject.key
+    q = QUANTILES.get(gate.quantity)
+    if q is not None and not quantile_supported(found.n, q, gate.confidence):
+        value = None
     return GateResult(
         gate=str(gate),
         artifact=artifact,
@@ -165,10 +169,11 @@ def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[st
     opposite = {Answer.PASS: Answer.FAIL, Answer.FAIL: Answer.PASS}.get(answer)
     for index, alone in session_estimates(subject, gate.quantity, gate.confidence).items():
         if opposite is not None and _answer(gate, alone) is opposite:
-            scale = UNITS[gate.quantity.dimension][gate.unit]
-            value = value_text(None if alone.value is None else alone.value / scale, gate.unit)
-            reason = f"the sessions contradict each other: session {index} alone has {gate.quantity} {value}"
-            return reason, "find what disturbs single sessions, then measure more sessions"
+            says = f"by session {index} alone, {_reason(gate, alone, opposite)}"
+            return (
+                f"the sessions contradict each other: {says}",
+                "find what disturbs single sessions, then measure more sessions",
+            )
     return None
 
 

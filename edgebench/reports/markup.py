@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from edgebench.reports.words import printable
@@ -29,6 +30,12 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     if name in _VOID:
         return Markup(f"<{name}{written}>")
     return Markup(f"<{name}{written}>{joined(*children)}</{name}>")
+
+
+def broken(name: str) -> Markup:
+    """Return a long name that may break after its dots, hyphens and underscores."""
+    parts = re.split(r"(?<=[._/-])", name)
+    return Markup("<wbr>".join(joined(part) for part in parts if part))
 
 
 def scroll(table: Markup) -> Markup:

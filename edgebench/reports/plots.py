@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
+import string
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ _INK, _FAINT = "#010203", "#040506"
 COLOURS = {"onnx": "#3a7fc1", "tflite": "#d9792b", "tensorrt": "#5b9a3c"}
 MARKERS = {"fp32": "o", "fp16": "s", "w8a32": "^", "w8a8": "D", "unknown": "P"}
 _LABEL = 34
-_BINS = 90
+_BINS = 36
 _WIDTH = 9.6
 
 _SETTINGS = {
@@ -86,14 +88,15 @@ def latency_figure(strips: Sequence[LatencyStrip], unit: str, bounds: Sequence[t
         for name, bound in bounds:
             if left <= bound <= right:
                 axes.axvline(bound, color=_INK, linestyle=(0, (4, 3)), linewidth=1.2)
-                axes.annotate(name, (bound, 1), (-4, 3), "axes fraction", "offset points", ha="right")
+                place = axes.get_xaxis_transform()
+                axes.annotate(name, (bound, 1), (0, 3), place, "offset points", ha="center")
         _plain_axes(axes)
         _percentile_legend(axes)
     return done("latency")
 
 
 def trade_figure(points: Sequence[TradePoint]) -> Markup:
-    """Return size against top-1 with intervals, every point labelled at the margin, as SVG."""
+    """Return size against top-1 with intervals, every point with a letter of the key, as SVG."""
     with _figure(max(3.2, 0.9 + 0.27 * len(points))) as (figure, done):
         axes = figure.add_axes((0.08, 0.16, 0.58, 0.78))
         for point in points:
@@ -113,7 +116,7 @@ def trade_figure(points: Sequence[TradePoint]) -> Markup:
         axes.set_xlim(0, max(p.size_mb for p in points) * 1.08 or 1)
         axes.margins(y=0.08)
         _plain_axes(axes)
-        _margin_labels(axes, points)
+        _letters(axes, points)
     return done("trade")
 
 
@@ -170,7 +173,8 @@ def _range(strips: Sequence[LatencyStrip], bounds: Sequence[tuple[str, float]]) 
 def _strip(axes: Any, y: float, strip: LatencyStrip, left: float, right: float) -> None:
     """Draw one row: the shape of the distribution, and the percentiles below it."""
     colour = COLOURS.get(strip.format, _INK)
-    edges = np.geomspace(left, right, _BINS + 1)
+    least, most = (float(end) for end in np.quantile(strip.times, (0.002, 0.998)))
+    edges = np.geomspace(max(least * 0.98, left), min(most * 1.02, right), _BINS + 1)
     counts, _ = np.histogram(strip.times, edges)
     heights = y + 0.62 * np.repeat(counts / max(int(counts.max()), 1), 2)
     axes.fill_between(np.repeat(edges, 2)[1:-1], y, heights, color=colour, alpha=0.45, linewidth=0)
@@ -212,18 +216,33 @@ def _percentile_legend(axes: Any) -> None:
     )
 
 
-def _margin_labels(axes: Any, points: Sequence[TradePoint]) -> None:
-    """Write each point's name at the right margin, in order of height, with a line to the point."""
-    ordered = sorted(points, key=lambda p: (-p.top1, p.size_mb))
-    places = np.linspace(0.98, 0.02, len(ordered)) if len(ordered) > 1 else np.array([0.5])
-    for point, place in zip(ordered, places, strict=True):
-        axes.annotate(
-            shortened(point.label, _LABEL),
-            (point.size_mb, point.top1),
-            (1.04, float(place)),
-            "data",
-            "axes fraction",
-            va="center",
-            color=_INK,
-            arrowprops={"arrowstyle": "-", "color": _FAINT, "linewidth": 0.9, "shrinkB": 5},
+def _letters(axes: Any, points: Sequence[TradePoint]) -> None:
+    """Write a letter beside each point, above one another where points meet, and the key at the right."""
+    from matplotlib.lines import Line2D
+
+    width, height = axes.get_xlim()[1], float(np.ptp(axes.get_ylim()))
+    handles, placed = [], list[TradePoint]()
+    for letter, point in zip(_alphabet(), points, strict=False):
+        near = [
+            p
+            for p in placed
+            if abs(p.size_mb - point.size_mb) < width / 30 and abs(p.top1 - point.top1) < height / 16
+        ]
+        place = (point.size_mb, point.top1)
+        axes.annotate(letter, place, (7, 5 + 12 * len(near)), "data", "offset points", weight="bold")
+        colour, marker = COLOURS.get(point.format, _INK), MARKERS.get(point.precision, "P")
+        label = f"{letter}  {shortened(point.label, _LABEL)}"
+        handles.append(
+            Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=7, label=label)
         )
+        placed.append(point)
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1.03), frameon=False, labelspacing=0.7
+    )
+
+
+def _alphabet() -> Iterator[str]:
+    """Yield A to Z, then A2 to Z2, and so on."""
+    for turn in itertools.count(1):
+        for letter in string.ascii_uppercase:
+            yield letter if turn == 1 else f"{letter}{turn}"

@@ -86,6 +86,11 @@ class Results:
     notes: tuple[str, ...] = ()
     schema: int = SCHEMA
 
+    @property
+    def several_devices(self) -> bool:
+        """Return whether artifacts must be told apart by device."""
+        return len({artifact.device for artifact in self.artifacts}) > 1
+
     def find(self, artifact: MeasuredArtifact, quantity: str) -> Row | None:
         """Return the row of a quantity of an artifact, or None where there is none."""
         wanted = (artifact.artifact, artifact.device, quantity)

@@ -85,10 +85,12 @@ def fixed(value: float | None, digits: int = 2) -> str:
 
 def value_text(value: float | None, unit: str) -> str:
     """Return a number in `unit` with the unit behind it: `48.1 ms`, `97.22 %`, `3.82×`."""
-    if value is None:
-        return NONE
-    text = fixed(value) if unit in ("%", "pp", "x", "×") else number(value)
-    return with_unit(text, unit)
+    return NONE if value is None else with_unit(plain_text(value, unit), unit)
+
+
+def plain_text(value: float | None, unit: str) -> str:
+    """Return a number as suits its unit: shares with two decimals, others with three digits."""
+    return fixed(value) if unit in ("%", "pp", "x", "×") else number(value)
 
 
 def with_unit(text: str, unit: str) -> str:

@@ -88,6 +88,7 @@ def test_p99_needs_299_calls() -> None:
     short = only(one(at([1.0] * 298)), "p99 <= 50ms")
     assert short.answer is Answer.INCONCLUSIVE
     assert short.interval.upper is None
+    assert short.value is None
     assert short.needed == "at least 299 calls in all"
     assert "298 calls do not bound p99 from above" in short.reason
     assert only(one(at([1.0] * 299)), "p99 <= 50ms").answer is Answer.PASS
@@ -289,7 +290,7 @@ def test_sessions_that_contradict_each_other_settle_nothing() -> None:
     timed = at([40.0] * 400 + [60.0] * 200, count=3)
     result = only(one(timed), "p50 <= 50ms")
     assert result.answer is Answer.INCONCLUSIVE
-    assert "session 2 alone has p50 60.0 ms" in result.reason
+    assert "by session 2 alone, p50 is at least 60.0 ms" in result.reason
 
 
 def test_sessions_timed_unlike_are_not_pooled() -> None:
