@@ -55,6 +55,9 @@ class Session:
     peak_rss_bytes: the process's peak, with the runtime. model_rss_bytes: what loading the model
     and the first call added to resident memory; None where the system does not tell.
     calls, warmup_calls: how many rows of `samples` are measured and warm-up.
+    coverage: which part of the graph the provider runs, in words. ended_by: `calls` or `time`.
+    wait_share, steal_share: of the session's time, 0–1, that the process stood ready without a core,
+    and that the hypervisor gave to others; None where the system does not tell.
     """
 
     index: int
@@ -67,6 +70,10 @@ class Session:
     warmup_calls: int
     samples: str
     timing: Timing
+    coverage: str = ""
+    ended_by: str = "calls"
+    wait_share: float | None = None
+    steal_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

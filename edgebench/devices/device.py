@@ -23,10 +23,26 @@ class Completed:
 class Device(Protocol):
     """A machine that runs commands and holds files."""
 
-    uri: str
+    @property
+    def uri(self) -> str:
+        """Return the name the user gave it."""
+        ...
+
+    @property
+    def python(self) -> str:
+        """Return the interpreter there that runs the agent."""
+        ...
 
     def facts(self) -> DeviceFacts:
         """Return what the machine is."""
+        ...
+
+    def workspace(self, run_folder: Path) -> PurePosixPath:
+        """Return an existing folder there for the files of the run in `run_folder`."""
+        ...
+
+    def clear(self, workspace: PurePosixPath) -> None:
+        """Remove a workspace with all that is in it."""
         ...
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:

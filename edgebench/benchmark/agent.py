@@ -1,0 +1,532 @@
+"""The agent: runs one job on the device and writes one result file. One file, numpy and the runtime only.
+
+    python agent.py job.json         run a job
+    python agent.py --probe          print what is here, as JSON
+
+It needs Python 3.8 or later and runs wherever numpy and ONNX Runtime or LiteRT are. It knows no data
+sets, no preprocessing and no statistics: the host prepares the inputs, one row per call, and judges.
+
+A job is JSON: schema 1, runtime (onnxruntime, litert), model, inputs (one .npy per model input, each
+[rows, *shape of one call], in the order of `input_names` where given), mode (latency, accuracy),
+threads, affinity (list of cores or null), warmup_s, min_warmup_calls, calls, max_s, result,
+watch_stdin (end when standard input ends, so that no agent outlives its host).
+
+A result is .npz, written whole or not at all: latency_ns and warmup_ns int64[n] in latency mode,
+output_0… [rows, *shape] as the model gave them in accuracy mode, and `meta`, JSON as uint8[n]. After an
+error meta has `error` and `kind` (model, input, runtime_missing, affinity, memory, storage, job), and
+the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy: its BLAS would start a thread per core, which the job has no use for.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import ctypes
+import gc
+import json
+import platform
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+
+SCHEMA = 1
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "numpy")
+PR_SET_PDEATHSIG = 1
+
+
+class JobError(Exception):
+    """The job cannot be done; kind says whose business it is."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+# --- runtimes: each has place (inputs, outside the clock), call (inside it), answers (outside it) ---
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, as `session.run` is called by any Python program."""
+
+    timed = (
+        "InferenceSession.run(None, feed): input arrays ready in memory before the clock starts; the "
+        "runtime's allocation of the outputs is inside"
+    )
+
+    def __init__(self, model: str, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.version = onnxruntime.__version__
+        self.provider = ",".join(self._session.get_providers())
+        self.coverage = "every node"
+        self._feed = {}  # type: Dict[str, Any]
+        self._outputs = []  # type: List[Any]
+
+    def arrange(self, names: List[str], shapes: List[Tuple[int, ...]]) -> None:  # noqa: ARG002
+        """Take the inputs in the order of `names` where the model has them all."""
+        given = [spec.name for spec in self._session.get_inputs()]
+        self._names = names if names and set(names) <= set(given) else given
+
+    def inputs(self) -> int:
+        """Return how many arrays a call takes."""
+        return len(self._names)
+
+    def place(self, arrays: List[Any]) -> None:
+        """Make `arrays` the inputs of the next call."""
+        self._feed = dict(zip(self._names, arrays))
+
+    def call(self) -> None:
+        """Run the model once."""
+        self._outputs = self._session.run(None, self._feed)
+
+    def answers(self) -> List[Any]:
+        """Return copies of the last call's outputs."""
+        return [np.array(output) for output in self._outputs]
+
+
+class CompiledLiteRt:
+    """LiteRT through CompiledModel, the interface that LiteRT 2 recommends and its benchmark times."""
+
+    timed = (
+        "CompiledModel.run_by_name: inputs written into the runtime's buffers before the clock starts, "
+        "outputs read out of them after it stops"
+    )
+    provider = "CompiledModel CPU (XNNPACK)"
+
+    def __init__(self, model: str, threads: int) -> None:
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+        from ai_edge_litert.options import CpuOptions, Options
+
+        options = Options(
+            hardware_accelerators=HardwareAccelerator.CPU, cpu_options=CpuOptions(num_threads=threads)
+        )
+        self._path = model
+        self._model = CompiledModel.from_file(model, options=options)
+        self.version = _package_version("ai-edge-litert")
+        full = self._model.is_fully_accelerated()
+        self.coverage = "every node" if full else "part of the nodes, the others by built-in kernels"
+
+    def arrange(self, names: List[str], shapes: List[Tuple[int, ...]]) -> None:
+        """Make the buffers, in the order of the host's arrays. Raises UnsupportedError."""
+        signatures = self._model.get_signature_list()
+        self._key = key = next(iter(signatures))
+        inputs, outputs = signatures[key]["inputs"], signatures[key]["outputs"]
+        if len(inputs) > 1 or len(outputs) > 1:
+            inputs, outputs = _tensor_order(self._path, names, inputs, outputs)
+        taken = self._model.get_input_tensor_details(key)
+        for name, shape in zip(inputs, shapes):
+            if min(taken[name]["shape"], default=1) < 1:
+                self._model.resize_input_tensor_by_name(key, name, list(shape))
+        self._taken = _specs(self._model.get_input_tensor_details(key), inputs)
+        self._given = _specs(self._model.get_output_tensor_details(key), outputs)
+        self._in = {name: self._model.create_input_buffer_by_name(key, name) for name in inputs}
+        self._out = {name: self._model.create_output_buffer_by_name(key, name) for name in outputs}
+
+    def inputs(self) -> int:
+        """Return how many arrays a call takes."""
+        return len(self._in)
+
+    def place(self, arrays: List[Any]) -> None:
+        """Make `arrays` the inputs of the next call."""
+        for buffer, array, (shape, dtype) in zip(self._in.values(), arrays, self._taken):
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    "the input is %s%s, the model takes %s%s" % (array.dtype, array.shape, dtype, shape)
+                )
+            buffer.write(array)
+
+    def call(self) -> None:
+        """Run the model once."""
+        self._model.run_by_name(self._key, self._in, self._out)
+
+    def answers(self) -> List[Any]:
+        """Return copies of the last call's outputs."""
+        return [
+            buffer.read(int(np.prod(shape)), dtype.type).reshape(shape)
+            for buffer, (shape, dtype) in zip(self._out.values(), self._given)
+        ]
+
+
+class InterpreterLiteRt:
+    """LiteRT or tflite-runtime through Interpreter, where CompiledModel does not exist or not serve."""
+
+    timed = "Interpreter.invoke: inputs set before the clock starts, outputs read after it stops"
+    coverage = "not told by this runtime"
+
+    def __init__(self, model: str, threads: int) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+
+            package = "ai-edge-litert"
+        except ImportError:
+            from tflite_runtime.interpreter import Interpreter
+
+            package = "tflite-runtime"
+        self._interpreter = Interpreter(model_path=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self.version = _package_version(package)
+        self.provider = "Interpreter CPU (%s, default delegate)" % package
+
+    def arrange(self, names: List[str], shapes: List[Tuple[int, ...]]) -> None:
+        """Find the tensors, in the order of the host's arrays, and give free dimensions their size."""
+        details = _in_order(self._interpreter.get_input_details(), names)
+        self._in = [detail["index"] for detail in details]
+        free = [shape for detail, shape in zip(details, shapes) if -1 in detail["shape_signature"]]
+        if free:
+            for index, shape in zip(self._in, shapes):
+                self._interpreter.resize_tensor_input(index, list(shape))
+            self._interpreter.allocate_tensors()
+        self._out = [detail["index"] for detail in self._interpreter.get_output_details()]
+
+    def inputs(self) -> int:
+        """Return how many arrays a call takes."""
+        return len(self._in)
+
+    def place(self, arrays: List[Any]) -> None:
+        """Make `arrays` the inputs of the next call."""
+        for index, array in zip(self._in, arrays):
+            self._interpreter.set_tensor(index, array)
+
+    def call(self) -> None:
+        """Run the model once."""
+        self._interpreter.invoke()
+
+    def answers(self) -> List[Any]:
+        """Return copies of the last call's outputs."""
+        return [self._interpreter.get_tensor(index) for index in self._out]
+
+
+class UnsupportedError(Exception):
+    """This interface does not serve this model."""
+
+
+def _specs(details: Dict[str, Any], names: List[str]) -> List[Tuple[Tuple[int, ...], np.dtype]]:
+    """Return shape and dtype of each tensor; CompiledModel's buffers take no others than these dtypes."""
+    served = ("float32", "float16", "int32", "int8", "uint8", "bool")
+    for name in names:
+        if details[name]["dtype"] not in served:
+            raise UnsupportedError("CompiledModel has no buffers of %s" % details[name]["dtype"])
+    return [(tuple(details[name]["shape"]), np.dtype(details[name]["dtype"])) for name in names]
+
+
+def _in_order(details: List[Dict[str, Any]], names: List[str]) -> List[Dict[str, Any]]:
+    if names and set(names) == {detail["name"] for detail in details}:
+        return sorted(details, key=lambda detail: names.index(detail["name"]))
+    return details
+
+
+def _tensor_order(
+    model: str, names: List[str], inputs: List[str], outputs: List[str]
+) -> Tuple[List[str], List[str]]:
+    """Return a signature's inputs in the order of `names`, and its outputs in the tensors' order.
+
+    CompiledModel lists them as the signature does; the host names tensors, or the signature's inputs.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=model, num_threads=1)
+    if not interpreter.get_signature_list():
+        return (list(names) if set(names) == set(inputs) else inputs), outputs
+    runner = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    name_in = {detail["index"]: name for name, detail in runner.get_input_details().items()}
+    name_out = {detail["index"]: name for name, detail in runner.get_output_details().items()}
+    tensors = _in_order(interpreter.get_input_details(), names)
+    ordered = [name_in[detail["index"]] for detail in tensors]
+    if names and set(names) == set(inputs):
+        ordered = list(names)
+    return ordered, [name_out[detail["index"]] for detail in interpreter.get_output_details()]
+
+
+# --- the job ------------------------------------------------------------------------------------
+
+
+def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a result's arrays, `meta` among them as JSON bytes. Raises JobError."""
+    if job.get("schema") != SCHEMA:
+        raise JobError("job", "the job has schema %r, this agent knows %d" % (job.get("schema"), SCHEMA))
+    before = _usage()
+    affinity = _bind(job.get("affinity"))
+    columns = [np.load(path, mmap_mode="r", allow_pickle=False) for path in job["inputs"]]
+    runtime, meta = _load(job, columns)
+    meta["affinity"] = affinity
+    accuracy = job["mode"] == "accuracy"
+    arrays = _answer(runtime, columns) if accuracy else _time(runtime, columns, job, meta)
+    meta.update(_strain(before, _usage()), peak_rss_bytes=_status("VmHWM"), system=platform.platform())
+    meta["python"] = platform.python_version()
+    return dict(arrays, meta=_as_array(meta))
+
+
+def _load(job: Dict[str, Any], columns: List[Any]) -> Tuple[Any, Dict[str, Any]]:
+    """Return the runtime with the model in it, and what that cost."""
+    names, shapes = list(job.get("input_names") or []), [column.shape[1:] for column in columns]
+    makers = _makers(job["runtime"])
+    for index, make in enumerate(makers):
+        rss, start = _status("VmRSS"), time.perf_counter_ns()
+        try:
+            runtime = make(job["model"], int(job["threads"]))
+            load_ns = time.perf_counter_ns() - start
+            runtime.arrange(names, shapes)
+        except UnsupportedError:
+            if index + 1 == len(makers):
+                raise
+            continue
+        except MemoryError:
+            raise
+        except Exception as err:  # native runtimes raise types of their own
+            raise JobError("model", "the model cannot be loaded: %s" % _words(err)) from err
+        break
+    if runtime.inputs() != len(columns):
+        raise JobError("input", "the model takes %d inputs, given %d" % (runtime.inputs(), len(columns)))
+    first_ns = _first_call(runtime, [column[0] for column in columns])
+    after = _status("VmRSS")
+    meta = {
+        "load_ns": load_ns,
+        "first_ns": first_ns,
+        "model_rss_bytes": None if after is None or rss is None else max(after - rss, 0),
+        "runtime_version": runtime.version,
+        "provider": runtime.provider,
+        "coverage": runtime.coverage,
+        "timed": runtime.timed,
+        "threads": int(job["threads"]),
+        "rows": len(columns[0]),
+    }
+    return runtime, meta
+
+
+def _makers(name: str) -> List[Callable[[str, int], Any]]:
+    """Return the interfaces to try, imported, so that importing is not part of loading a model."""
+    try:
+        if name == "onnxruntime":
+            import onnxruntime  # noqa: F401
+
+            return [OnnxRuntime]
+        if name != "litert":
+            raise JobError("job", "unknown runtime %r" % name)
+        try:
+            import ai_edge_litert.compiled_model  # noqa: F401
+        except ImportError:
+            if _package_version("ai-edge-litert") == "unknown":
+                import tflite_runtime.interpreter  # noqa: F401
+            return [InterpreterLiteRt]
+    except ImportError as err:
+        raise JobError("runtime_missing", "%s is not installed here: %s" % (name, err)) from err
+    return [CompiledLiteRt, InterpreterLiteRt]
+
+
+def _first_call(runtime: Any, arrays: List[Any]) -> int:
+    try:
+        runtime.place([np.array(array) for array in arrays])
+        start = time.perf_counter_ns()
+        runtime.call()
+        return time.perf_counter_ns() - start
+    except MemoryError:
+        raise
+    except Exception as err:  # native runtimes raise types of their own
+        raise JobError("model", "the model's first call failed: %s" % _words(err)) from err
+
+
+def _answer(runtime: Any, columns: List[Any]) -> Dict[str, Any]:
+    """Return the model's outputs for every row."""
+    answers = {}  # type: Dict[str, Any]
+    rows = len(columns[0])
+    for row in range(rows):
+        runtime.place([np.array(column[row]) for column in columns])
+        runtime.call()
+        for index, output in enumerate(runtime.answers()):
+            name = "output_%d" % index
+            if name not in answers:
+                answers[name] = np.empty((rows, *output.shape), output.dtype)
+            answers[name][row] = output
+    return answers
+
+
+def _time(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the nanoseconds of every call; warm-up ends after enough calls and enough time."""
+    rows = [[np.array(column[row]) for column in columns] for row in range(len(columns[0]))]
+    limit_ns = int(float(job["max_s"]) * 1e9)
+    gc.collect()
+    gc.disable()
+    warmup, reached = [], 0  # type: Tuple[List[int], int]
+    least_ns = min(int(float(job["warmup_s"]) * 1e9), limit_ns)
+    begin = time.perf_counter_ns()
+    while reached < least_ns or (len(warmup) < int(job["min_warmup_calls"]) and reached < limit_ns):
+        warmup.append(_one(runtime, rows[len(warmup) % len(rows)]))
+        reached = time.perf_counter_ns() - begin
+    calls = int(job["calls"])
+    latency = np.full(calls, -1, np.int64)
+    done, begin = 0, time.perf_counter_ns()
+    while done < calls and (done == 0 or time.perf_counter_ns() - begin < limit_ns):
+        latency[done] = _one(runtime, rows[done % len(rows)])
+        done += 1
+    gc.enable()
+    meta["ended_by"] = "calls" if done == calls else "time"
+    return {"latency_ns": latency[:done], "warmup_ns": np.array(warmup, np.int64)}
+
+
+def _one(runtime: Any, arrays: List[Any]) -> int:
+    """Return the nanoseconds of one call; placing its inputs is outside."""
+    runtime.place(arrays)
+    call, clock = runtime.call, time.perf_counter_ns
+    start = clock()
+    call()
+    return clock() - start
+
+
+# --- the process and its machine ----------------------------------------------------------------
+
+
+def _bind(cores: Optional[List[int]]) -> List[int]:
+    """Bind this process to `cores`, and return the cores that it may use."""
+    if cores:
+        try:
+            os.sched_setaffinity(0, cores)
+        except OSError as err:
+            raise JobError("affinity", "cannot be bound to cores %s: %s" % (cores, err.strerror)) from err
+    return sorted(os.sched_getaffinity(0))
+
+
+def _status(key: str) -> Optional[int]:
+    """Return a size from /proc/self/status in bytes, None where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith(key + ":")]
+    return sizes[0] if sizes else None
+
+
+def _usage() -> Dict[str, Optional[float]]:
+    """Return seconds of wall and of waiting for a core; the cores' total and stolen time in ticks."""
+    total, stolen = None, None  # type: Tuple[Optional[float], Optional[float]]
+    with suppress(OSError, ValueError, IndexError):
+        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        total, stolen = float(sum(ticks[:8])), float(ticks[7])
+    return {"wall": time.perf_counter(), "waited": _waited(), "total": total, "stolen": stolen}
+
+
+def _waited() -> Optional[float]:
+    """Return the seconds that this process's threads stood ready without a core."""
+    waited = 0.0
+    try:
+        for task in Path("/proc/self/task").iterdir():
+            waited += int((task / "schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
+    return waited
+
+
+def _strain(before: Dict[str, Optional[float]], after: Dict[str, Optional[float]]) -> Dict[str, Any]:
+    """Return which share of the time others took: while this process waited, and from the machine."""
+    wall, waited, total, stolen = (
+        _difference(before[key], after[key]) for key in ("wall", "waited", "total", "stolen")
+    )
+    return {
+        "wait_share": None if waited is None or not wall else waited / wall,
+        "steal_share": None if not total or stolen is None else stolen / total,
+        "load_average": os.getloadavg()[0],
+        "wall_s": wall,
+    }
+
+
+def _difference(before: Optional[float], after: Optional[float]) -> Optional[float]:
+    return None if before is None or after is None else after - before
+
+
+def _package_version(name: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _words(err: BaseException) -> str:
+    """Return an exception's text in one line, without the paths inside the runtime."""
+    return " ".join((str(err) or type(err).__name__).split())[:600]
+
+
+def probe() -> Dict[str, Any]:
+    """Return what the device has, without loading a runtime."""
+    versions = {name: _package_version(name) for name in PACKAGES}
+    return {
+        "schema": SCHEMA,
+        "python": platform.python_version(),
+        "packages": {name: version for name, version in versions.items() if version != "unknown"},
+    }
+
+
+def _as_array(meta: Dict[str, Any]) -> Any:
+    return np.frombuffer(json.dumps(dict(meta, schema=SCHEMA)).encode(), np.uint8)
+
+
+def _write(path: str, arrays: Dict[str, Any]) -> None:
+    """Write the result whole or not at all."""
+    temporary = Path("%s.%d.part" % (path, os.getpid()))
+    try:
+        with temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _die_with_parent(watch_stdin: bool) -> None:
+    """End this process when its parent dies; by standard input's end where there is a link between."""
+    with suppress(OSError, AttributeError):  # not Linux: standard input remains
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not watch_stdin:
+        return
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(125)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: List[str]) -> int:
+    """Run the job that argv names and return the exit status: 0, or 1 where the result says an error."""
+    if argv[1:] == ["--probe"]:
+        print(json.dumps(probe()))
+        return 0
+    job = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
+    _die_with_parent(bool(job.get("watch_stdin")))
+    try:
+        _write(job["result"], run_job(job))
+    except JobError as err:
+        kind, message = err.kind, str(err)
+    except MemoryError:
+        kind, message = "memory", "the device's memory is exhausted"
+    except OSError as err:
+        kind, message = "storage", "%s: %s" % (err.filename or job["result"], err.strerror or err)
+    except (ValueError, TypeError, RuntimeError) as err:
+        kind, message = "input", _words(err)
+    else:
+        return 0
+    print("%s: %s" % (kind, message), file=sys.stderr)
+    _write(job["result"], {"meta": _as_array({"error": message, "kind": kind})})
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

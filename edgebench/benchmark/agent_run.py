@@ -1,0 +1,148 @@
+"""One job on one device: what is sent, what comes back, and what each way of failing means."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Never
+
+import numpy as np
+
+from edgebench.artifact import Format
+from edgebench.errors import ConfigError, DeviceError, MeasurementError, StorageError
+from edgebench.storage import atomic_path, sha256_path, write_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgebench.devices.device import Completed, Device
+
+    Array = NDArray[np.generic]
+
+AGENT = Path(__file__).with_name("agent.py")
+RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
+_PROBE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResult:
+    """What an agent's run gave: its arrays without `meta`, and `meta` as a mapping."""
+
+    arrays: dict[str, Array]
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHost:
+    """A device with the agent on it. local: this machine's side of the workspace."""
+
+    device: Device
+    workspace: PurePosixPath
+    local: Path
+    packages: Mapping[str, str]
+    agent_sha256: str
+
+    def send(self, path: Path, name: str) -> str:
+        """Copy a file into the workspace as `name`; return its path there."""
+        remote = self.workspace / name
+        self.device.push(path, remote)
+        return str(remote)
+
+    def send_array(self, array: Array, name: str) -> str:
+        """Write an array as .npy into the workspace as `name`; return its path there."""
+        local = self.local / name
+        with atomic_path(local) as temporary, temporary.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+        return self.send(local, name)
+
+    def run(self, job: Mapping[str, Any], name: str, *, timeout_s: float) -> AgentResult:
+        """Run a job and return its result.
+
+        Raises MeasurementError where this artifact cannot be measured, ConfigError for settings that
+        the device does not have, StorageError where its disk is full.
+        """
+        result, local = self.workspace / f"{name}.result.npz", self.local / f"{name}.result.npz"
+        local.unlink(missing_ok=True)
+        content = {"schema": 1, **job, "result": str(result), "watch_stdin": True}
+        write_bytes(self.local / f"{name}.job.json", json.dumps(content, indent=1).encode())
+        sent = self.send(self.local / f"{name}.job.json", f"{name}.job.json")
+        agent = str(self.workspace / AGENT.name)
+        try:
+            completed = self.device.run([self.device.python, agent, sent], timeout_s=timeout_s)
+        except DeviceError as err:
+            self.device.facts()  # raises where the device is gone: then nothing else can be measured
+            raise MeasurementError(err.message, hint=err.hint) from err
+        return self._take(completed, result, local)
+
+    def _take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:
+        _check_signal(completed)
+        try:
+            self.device.pull(remote, local)
+            content = local.read_bytes()
+        except (DeviceError, FileNotFoundError) as err:
+            raise MeasurementError(
+                f"the agent gave no result (exit status {completed.returncode}){last_words(completed)}"
+            ) from err
+        local.unlink()
+        result = decode_result(content)
+        if "error" in result.meta:
+            _fail(str(result.meta["error"]), str(result.meta.get("kind")))
+        return result
+
+
+def open_host(device: Device, run_folder: Path) -> AgentHost:
+    """Return `device` with the agent sent to it. Raises DeviceError where Python or numpy is missing."""
+    workspace = device.workspace(run_folder)
+    local = run_folder.resolve() / ".work"
+    local.mkdir(parents=True, exist_ok=True)
+    remote = workspace / AGENT.name
+    device.push(AGENT, remote)
+    completed = device.run([device.python, str(remote), "--probe"], timeout_s=_PROBE_S)
+    try:
+        answer = json.loads(completed.stdout)
+        packages = {str(name): str(version) for name, version in answer["packages"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise DeviceError(
+            f"{device.uri}: the agent does not start{last_words(completed)}",
+            hint="it needs Python 3.8 or later with numpy",
+        ) from err
+    packages["python"] = str(answer.get("python"))
+    return AgentHost(device, workspace, local, packages, sha256_path(AGENT))
+
+
+def decode_result(content: bytes) -> AgentResult:
+    """Return an agent's result from the bytes of its .npz. Raises MeasurementError where it is broken."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+        raise MeasurementError(f"the agent's result cannot be read: {err}") from err
+    return AgentResult(arrays, meta)
+
+
+def last_words(completed: Completed, lines: int = 3) -> str:
+    """Return the last lines of what a command said on standard error, ready to follow a message."""
+    said: Sequence[str] = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
+    return f": {' / '.join(said[-lines:])}" if said else ""
+
+
+def _check_signal(completed: Completed) -> None:
+    if completed.returncode >= 0:
+        return
+    name = signal.Signals(-completed.returncode).name
+    hint = "the system ends processes so when memory runs out" if name == "SIGKILL" else None
+    raise MeasurementError(f"the agent was ended by signal {name}{last_words(completed)}", hint=hint)
+
+
+def _fail(message: str, kind: str) -> Never:
+    if kind == "affinity":
+        raise ConfigError(message, hint="name cores that this machine has, as in --affinity 0,2-3")
+    if kind == "storage":
+        raise StorageError(message, hint="is the device's disk full?")
+    raise MeasurementError(message)

@@ -1,0 +1,167 @@
+"""This machine as a device: commands are child processes that never outlive their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from edgebench.devices.device import Completed
+from edgebench.devices.uri import parse_uri
+from edgebench.errors import ConfigError, DeviceError
+from edgebench.storage import atomic_path, storage_errors
+
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDevice:
+    """The CPU of this machine. python: the interpreter that runs the agent."""
+
+    uri: str = "local:cpu"
+    python: str = field(default_factory=lambda: sys.executable)
+
+    def facts(self) -> DeviceFacts:
+        """Return what this machine is; cores and memory are those that this process may use."""
+        from edgebench.benchmark.evidence import DeviceFacts
+
+        return DeviceFacts(
+            uri=self.uri,
+            name=platform.node(),
+            processor=processor_name(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            system=f"{platform.system()} {platform.release()}",
+            extra=_extra(Path("/")),
+        )
+
+    def workspace(self, run_folder: Path) -> PurePosixPath:
+        """Return a folder for the device's files of one run; here a hidden one inside the run's."""
+        folder = run_folder.resolve() / ".work"
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return PurePosixPath(folder)
+
+    def clear(self, workspace: PurePosixPath) -> None:
+        """Remove a workspace with all that is in it."""
+        shutil.rmtree(workspace, ignore_errors=True)
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        """Run a command to its end, its standard input open and empty.
+
+        The command ends with this process, however that ends: Ctrl-C and time-outs kill its process
+        group, and its standard input closes. Raises DeviceError where the time is over, or where
+        there is no such command.
+        """
+        with _open_stdin() as stdin, _started(argv, stdin) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired as err:
+                raise DeviceError(
+                    f"{self.uri}: {Path(argv[0]).name} did not end within {timeout_s:g} s",
+                    hint="is the machine overloaded, or the model too slow for these settings?",
+                ) from err
+        return Completed(process.returncode, _text(stdout), _text(stderr))
+
+    def push(self, local: Path, remote: PurePosixPath) -> None:
+        """Copy a file to `remote`, whole or not at all; nothing happens where that is the same file."""
+        _copy(local, Path(remote))
+
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        """Copy a file from `remote`, whole or not at all; nothing happens where that is the same file."""
+        _copy(Path(remote), local)
+
+
+def open_local(uri: str) -> LocalDevice:
+    """Return the device of a name such as `local:cpu`. Raises ConfigError for any other processor."""
+    place = parse_uri(uri).place
+    if place != "cpu":
+        raise ConfigError(f"{uri}: not in this version", hint="local:cpu is this machine's processor")
+    return LocalDevice("local:cpu")
+
+
+def processor_name(root: Path = Path("/")) -> str:
+    """Return the processor's name as Linux tells it, or else the architecture's."""
+    with contextlib.suppress(OSError):
+        board = (root / "proc/device-tree/model").read_text().strip("\0 \n")
+        if board:
+            return board
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _extra(root: Path) -> dict[str, str]:
+    """Return what bears on timings and can be told: instruction sets, the clock's governor."""
+    extra = {"architecture": platform.machine()}
+    with contextlib.suppress(OSError):
+        words = set((root / "proc/cpuinfo").read_text().split())
+        known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+        extra["instructions"] = " ".join(name for name in known if name in words)
+        if "hypervisor" in words:
+            extra["virtual"] = "yes: other guests may take time"
+    with contextlib.suppress(OSError):
+        governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+        extra["governor"] = governor.read_text().strip()
+    return extra
+
+
+@contextlib.contextmanager
+def _open_stdin() -> Iterator[int]:
+    """Yield the reading end of a pipe whose writing end stays open in this process only."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+@contextlib.contextmanager
+def _started(argv: Sequence[str], stdin: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a child in a process group of its own; kill the group if the block ends early."""
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as err:
+        raise DeviceError(f"{argv[0]}: cannot be started ({err.strerror})") from err
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and source.exists() and source.samefile(target):
+        return
+    try:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except FileNotFoundError as err:
+        raise DeviceError(f"{source}: no such file") from err
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
