@@ -1,0 +1,1 @@
+"""Representative data and the ranges that it fixes."""

@@ -1,0 +1,1 @@
+"""Machines that run commands and hold files."""

@@ -1,0 +1,1 @@
+"""Read a model; write ONNX and TFLite artifacts with manifests."""

@@ -1,0 +1,176 @@
+"""ONNX to fp32 TFLite, run by the interpreter of the onnx2tf environment: never imported by edgebench.
+
+Usage: python onnx2tf_conversion.py JOB.json, in an empty folder which it may fill.
+JOB: {"model", "shapes": {input's name: [1, ...]}, "out", "result"}; paths are absolute.
+RESULT: {"versions": {...}} or {"error": "..."}.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PACKAGES = ("onnx2tf", "tensorflow-cpu", "onnx", "onnxsim")
+_SAMPLE_IMAGES = "calibration_image_sample_data_20x128x128x3_float32.npy"
+_MAX_RANK = 6
+
+
+class RefusedError(Exception):
+    """The model cannot be converted, for a reason that its owner can act on."""
+
+
+def main(job_file: Path) -> int:
+    """Do the job in `job_file`; return 0, or 1 where the result file holds an error."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    job = json.loads(job_file.read_text())
+    try:
+        convert(Path(job["model"]), job["shapes"], Path(job["out"]))
+    except RefusedError as err:
+        result: dict[str, Any] = {"error": str(err)}
+    else:
+        found = {d.name: d.version for d in metadata.distributions()}
+        result = {"versions": {name: found[name] for name in _PACKAGES if name in found}}
+    Path(job["result"]).write_text(json.dumps(result))
+    return 1 if "error" in result else 0
+
+
+def convert(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
+    """Write the fp32 TFLite form of `model` to `out`.
+
+    shapes: the full shape of each real input. The signature `serving_default` takes in_0, in_1, …
+    and gives out_0, out_1, …, in the ONNX's order and with the ONNX's axes.
+    """
+    import numpy as np
+
+    np.save(_SAMPLE_IMAGES, np.zeros((20, 128, 128, 3), np.float32))  # onnx2tf would download it
+    prepared = Path("prepared.onnx")
+    prepare(model, shapes, prepared)
+    inputs = _random_inputs(prepared)
+    wanted = _run_onnx(prepared, inputs)
+    network = _onnx2tf(prepared, list(inputs))
+    order = [tensor.name.removesuffix(":0") for tensor in network.inputs]
+    given = _as_list(network([inputs[name] for name in order], training=False))
+    axes = [_axes_back(np.asarray(g), w) for g, w in zip(given, wanted, strict=True)]
+    out.write_bytes(_tflite(network, order, inputs, axes))
+
+
+def prepare(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
+    """Write `model` to `out` with fixed shapes, folded constants and plain names (in_0, out_0, …).
+
+    Raises RefusedError naming an operator that onnx2tf cannot express, and its node.
+    """
+    import onnx
+    from onnx import inliner
+
+    gs, onnxsim = import_module("onnx_graphsurgeon"), import_module("onnxsim")
+
+    network = inliner.inline_local_functions(onnx.load(model))
+    weights = {tensor.name for tensor in network.graph.initializer}
+    inputs = [entry for entry in network.graph.input if entry.name not in weights]
+    network.ir_version = max(network.ir_version, 4)  # older ones want the weights among the inputs
+    del network.graph.input[:]
+    network.graph.input.extend(inputs)
+    _refuse_unknown_operators(network)
+    simplified, _ = onnxsim.simplify(network, overwrite_input_shapes=shapes)
+    graph = gs.import_onnx(simplified)
+    for kind, tensors in (("in", graph.inputs), ("out", graph.outputs)):
+        for index, tensor in enumerate(tensors):
+            tensor.name = f"{kind}_{index}"
+    onnx.save(gs.export_onnx(graph, ir_version=simplified.ir_version), out)
+
+
+def _refuse_unknown_operators(network: Any) -> None:
+    for node in network.graph.node:
+        if node.domain in ("", "ai.onnx") and util.find_spec(f"onnx2tf.ops.{node.op_type}"):
+            continue
+        operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        name = node.name or f"the one that writes {node.output[0]}"
+        raise RefusedError(f"onnx2tf cannot express the operator {operator} in TFLite (node {name})")
+
+
+def _onnx2tf(model: Path, inputs: list[str]) -> Any:
+    return import_module("onnx2tf").convert(
+        input_onnx_file_path=str(model),
+        output_folder_path="saved",
+        keep_shape_absolutely_input_names=inputs,
+        batch_size=1,
+        disable_model_save=True,
+        non_verbose=True,
+    )
+
+
+def _random_inputs(model: Path) -> dict[str, Any]:
+    """Return one reproducible sample for each input of `model`; integers are ones."""
+    import numpy as np
+    import onnx
+
+    generator = np.random.default_rng(0)
+    inputs = {}
+    for entry in onnx.load(model).graph.input:
+        shape = [d.dim_value for d in entry.type.tensor_type.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
+        values = generator.normal(size=shape) if dtype.kind == "f" else np.ones(shape)
+        inputs[entry.name] = values.astype(dtype)
+    return inputs
+
+
+def _run_onnx(model: Path, inputs: dict[str, Any]) -> list[Any]:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    answers: list[Any] = session.run(None, inputs)
+    return answers
+
+
+def _axes_back(given: Any, wanted: Any) -> tuple[int, ...]:
+    """Return the transposition that gives the ONNX's axes again, found by comparing values.
+
+    onnx2tf moves channels last, and does not always say so.
+    """
+    import numpy as np
+
+    best: tuple[float, tuple[int, ...]] | None = None
+    for axes in itertools.permutations(range(given.ndim)) if given.ndim <= _MAX_RANK else ():
+        turned = given.transpose(axes)
+        if turned.shape == wanted.shape:
+            distance = float(np.linalg.norm(turned.astype(np.float64) - wanted))
+            best = min(best or (distance, axes), (distance, axes))
+    if best is None:
+        raise RefusedError(f"onnx2tf changed the shape of an output from {wanted.shape} to {given.shape}")
+    return best[1]
+
+
+def _tflite(
+    network: Any, order: Sequence[str], inputs: dict[str, Any], axes: Sequence[tuple[int, ...]]
+) -> bytes:
+    """Return `network` as TFLite; order: its own order of the inputs; axes: one turn per output."""
+    import tensorflow as tf
+
+    def serve(*values: Any) -> dict[str, Any]:
+        by_name = dict(zip(inputs, values, strict=True))
+        results = _as_list(network([by_name[name] for name in order], training=False))
+        return {
+            f"out_{index}": tf.identity(y) if a == tuple(sorted(a)) else tf.transpose(y, a)
+            for index, (y, a) in enumerate(zip(results, axes, strict=True))
+        }
+
+    specs = [tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in inputs.items()]
+    function = tf.function(serve, input_signature=specs).get_concrete_function()
+    content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([function], network).convert()
+    return content
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
