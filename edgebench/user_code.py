@@ -8,13 +8,14 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgebench.errors import InputError
+from edgebench.errors import EdgebenchError, InputError
 
 
 def is_function_spec(spec: str) -> bool:
@@ -41,6 +42,25 @@ def resolve_function_spec(spec: str, *, base: Path | None = None) -> str:
     return f"{path}:{name}"
 
 
+def call_function(spec: str, *, base: Path | None = None) -> Any:
+    """Return what the function that `spec` names returns, called without arguments.
+
+    Its neighbours are found while it runs, too. Raises what load_function raises, and InputError,
+    with the file and line, for whatever the function raises itself.
+    """
+    function = load_function(spec, base=base)
+    place, _, _ = resolve_function_spec(spec, base=base).rpartition(":")
+    with _on_path(Path(place).parent if place.endswith(".py") else base or Path.cwd()):
+        try:
+            return function()
+        except EdgebenchError:
+            raise
+        except (Exception, SystemExit) as err:  # whatever the user's function raises
+            raise InputError(
+                f"{spec}: failed: {failure_place(err)}", hint="it is called without arguments"
+            ) from err
+
+
 def load_function(spec: str, *, base: Path | None = None) -> Callable[..., Any]:
     """Return the function that `file.py:function` or `package.module:function` names.
 
@@ -61,14 +81,14 @@ def load_function(spec: str, *, base: Path | None = None) -> Callable[..., Any]:
 
 
 def source_path(spec: str, *, base: Path | None = None) -> Path | None:
-    """Return the file that holds the function, without importing it; None where it has none."""
+    """Return the file that holds the function, importing at most its parent packages; else None."""
     place, _, _ = resolve_function_spec(spec, base=base).rpartition(":")
     if place.endswith(".py"):
         return Path(place)
     with _on_path(base or Path.cwd()):
         try:
             found = importlib.util.find_spec(place)
-        except (ImportError, ValueError):
+        except Exception:  # noqa: BLE001 - it imports parent packages, which may raise anything
             return None
     return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
 
@@ -87,25 +107,37 @@ def _import_file(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except BaseException as err:
         del sys.modules[name]
-        if not isinstance(err, Exception):
+        if not isinstance(err, Exception | SystemExit):
             raise
-        raise InputError(f"{path}: cannot be imported: {_last_line(err)}") from err
+        raise InputError(f"{path}: cannot be imported: {failure_place(err)}") from err
     return module
 
 
 def _import_module(name: str, base: Path | None) -> ModuleType:
+    importlib.invalidate_caches()
     with _on_path(base or Path.cwd()):
         try:
             return importlib.import_module(name)
-        except Exception as err:  # whatever the user's module raises
-            raise InputError(f"{name}: cannot be imported: {_last_line(err)}") from err
+        except (Exception, SystemExit) as err:  # whatever the user's module raises
+            raise InputError(f"{name}: cannot be imported: {failure_place(err)}") from err
 
 
-def _last_line(err: Exception) -> str:
-    frames = traceback.extract_tb(err.__traceback__)
-    own = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+def failure_place(err: BaseException) -> str:
+    """Return an exception of the user's code in one line: its kind, its words, its file and line.
+
+    The line is the last one of the user's own code, not that of a library it called.
+    """
+    frames = [frame for frame in traceback.extract_tb(err.__traceback__) if frame.filename != __file__]
+    own = [frame for frame in frames if not _is_library(frame.filename)] or frames
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    return f"{type(err).__name__}: {err}{where}"
+    words = " ".join(str(err).split())
+    return f"{type(err).__name__}{': ' if words else ''}{words}{where}"
+
+
+def _is_library(file: str) -> bool:
+    paths = sysconfig.get_paths()
+    libraries = (paths["stdlib"], paths["purelib"], paths["platlib"], "<frozen ")
+    return file.startswith(libraries)
 
 
 @contextlib.contextmanager
@@ -115,4 +147,5 @@ def _on_path(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(entry)
+        with contextlib.suppress(ValueError):  # the user's code may have taken it out itself
+            sys.path.remove(entry)
