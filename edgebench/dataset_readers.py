@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebench.datasets import Colour, Dataset, Preprocessing
+from edgebench.dataset_images import IMAGE_SUFFIXES, read_images
+from edgebench.datasets import Dataset, Preprocessing
 from edgebench.errors import DataError
-from edgebench.user_code import is_function_spec, load_function
+from edgebench.user_code import call_function, is_function_spec
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-)
 LABEL_NAMES = ("y", "labels", "label")
-_MODES = {Colour.GRAY: "L", Colour.RGB: "RGB", Colour.BGR: "RGB"}
+CLASS_NAMES = ("classes", "class_names")
+_SAVE = "np.savez(path, x=x, y=y)"
 _KNOWN = "edgebench reads .npz, a folder of class folders, .csv, .parquet and file.py:function"
 
 Array = NDArray[Any]
@@ -27,18 +25,21 @@ Array = NDArray[Any]
 
 def read_dataset(spec: str, base: Path, steps: Preprocessing) -> Dataset:
     """Return the data that `spec` names. Raises DataError, or InputError from the user's function."""
+    if not spec.strip():
+        raise DataError("no data set is named", hint=_KNOWN)
     if is_function_spec(spec) and not (base / spec).exists():
         return _from_function(spec, base)
     path = base / spec
     if not path.exists():
         raise DataError(f"{path}: no such file or folder", hint=_KNOWN)
-    if path.is_dir():
-        return _from_folder(spec, path, steps)
     readers = {".npz": _from_npz, ".csv": _from_manifest, ".parquet": _from_manifest}
-    reader = readers.get(path.suffix.lower())
+    reader = _from_folder if path.is_dir() else readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: is not a data set of a known kind", hint=_KNOWN)
-    return reader(spec, path, steps)
+    try:
+        return reader(spec, path, steps)
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err}") from err
 
 
 def make_dataset(
@@ -46,8 +47,15 @@ def make_dataset(
 ) -> Dataset:
     """Return checked arrays and labels as a data set. Raises DataError, naming `spec`."""
     if not arrays:
-        raise DataError(f"{spec}: holds labels and no inputs", hint="name the samples x")
-    count = len(next(iter(arrays.values()))) if all(a.ndim for a in arrays.values()) else 0
+        held = "no arrays" if labels is None else "labels and no inputs"
+        raise DataError(f"{spec}: holds {held}", hint="name the samples x, and their labels y")
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise DataError(
+                f"{spec}: the array {name!r} is a single value, not samples",
+                hint="every array but the labels is an input of the model, one row a sample",
+            )
+    count = len(next(iter(arrays.values())))
     if count == 0:
         raise DataError(f"{spec}: holds no samples")
     for name, array in arrays.items():
@@ -76,10 +84,10 @@ def _check_array(spec: str, name: str, array: Array, count: int) -> None:
 
 def _check_labels(spec: str, labels: Array, count: int, class_names: Sequence[str]) -> NDArray[np.int64]:
     if labels.shape != (count,):
-        shape = "×".join(map(str, labels.shape))
+        shape = "×".join(map(str, labels.shape)) or "a single value as"
         raise DataError(f"{spec}: has {count} samples and {shape} labels", hint="one class number per sample")
     if labels.dtype.kind not in "iub" and not (
-        labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
+        labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels == np.floor(labels))).all())
     ):
         raise DataError(f"{spec}: labels are {labels.dtype}, not class numbers", hint="0, 1, 2, …")
     if int(labels.min()) < 0:
@@ -100,56 +108,88 @@ def _fingerprint(arrays: Mapping[str, Array], labels: Array | None) -> str:
 def _from_npz(spec: str, path: Path, steps: Preprocessing) -> Dataset:
     del steps
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as err:
-        reason = "holds Python objects" if "allow_pickle" in str(err) else str(err).splitlines()[0]
-        raise DataError(
-            f"{path}: not a readable .npz of plain arrays: {reason}", hint="np.savez(path, x=x, y=y)"
-        ) from err
+        with path.open("rb") as stream:
+            read = np.load(stream, allow_pickle=False)
+            arrays = None if isinstance(read, np.ndarray) else {name: read[name] for name in read.files}
+    except Exception as err:  # a damaged archive makes zipfile, zlib and numpy raise kinds of everything
+        words = str(err) or type(err).__name__
+        reason = "holds Python objects" if "allow_pickle" in words else words.splitlines()[0]
+        raise DataError(f"{path}: not a readable .npz of plain arrays: {reason}", hint=_SAVE) from err
+    if arrays is None:
+        raise DataError(f"{path}: is one array, an .npy by another name", hint=_SAVE)
     return _split_labels(spec, arrays)
 
 
-def _split_labels(spec: str, arrays: dict[str, Array], class_names: Sequence[str] = ()) -> Dataset:
-    label_name = next((name for name in LABEL_NAMES if name in arrays), None)
-    labels = arrays.pop(label_name) if label_name else None
-    return make_dataset(spec, arrays, labels, class_names)
+def _split_labels(spec: str, arrays: dict[str, Array]) -> Dataset:
+    """Return arrays by name as a data set: labels and class names by their names, numbers as inputs.
+
+    Text beside them, such as file names, is no input of any model and is left out.
+    """
+    found = [name for name in LABEL_NAMES if name in arrays]
+    if len(found) > 1:
+        raise DataError(f"{spec}: has labels under {' and '.join(found)}", hint="keep one of them")
+    labels = arrays.pop(found[0]) if found else None
+    text = {name: array for name, array in arrays.items() if array.dtype.kind in "US"}
+    numbers = {name: array for name, array in arrays.items() if name not in text}
+    if text and not numbers:
+        raise DataError(f"{spec}: holds text and no numbers: {', '.join(text)}")
+    named = next((text[name] for name in CLASS_NAMES if name in text), ())
+    return make_dataset(spec, numbers, labels, [_text(name) for name in named])
+
+
+def _text(name: Any) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def _from_function(spec: str, base: Path) -> Dataset:
-    try:
-        result = load_function(spec, base=base)()
-    except (TypeError, ValueError, OSError, ArithmeticError, LookupError) as err:
-        raise DataError(f"{spec}: failed: {type(err).__name__}: {err}") from err
+    result = call_function(spec, base=base)
     if isinstance(result, Dataset):
         return result
     if isinstance(result, Mapping):
-        return _split_labels(spec, {str(name): np.asarray(array) for name, array in result.items()})
+        return _split_labels(spec, {str(name): _array(spec, name, array) for name, array in result.items()})
     if isinstance(result, tuple) and len(result) == 2:  # noqa: PLR2004 - x and y
-        return make_dataset(spec, {"x": np.asarray(result[0])}, np.asarray(result[1]))
+        x, y = result
+        return make_dataset(spec, {"x": _array(spec, "x", x)}, None if y is None else _array(spec, "y", y))
     raise DataError(f"{spec}: returned {type(result).__name__}", hint="return (x, y), or a dict of arrays")
 
 
+def _array(spec: str, name: object, value: object) -> Array:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as err:  # ragged lists; tensors with a gradient
+        raise DataError(f"{spec}: {name!r} is no array: {' '.join(str(err).split())}") from err
+
+
 def _from_folder(spec: str, path: Path, steps: Preprocessing) -> Dataset:
-    classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+    classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_seen(folder))
     if not classes:
         raise DataError(f"{path}: has no class folders", hint="path/<class name>/<image>.png")
     files, labels = [], []
     for label, name in enumerate(classes):
         found = sorted(f for f in (path / name).rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+        found = [file for file in found if _is_seen(file)]
         files += found
         labels += [label] * len(found)
     if not files:
         raise DataError(f"{path}: has no images in its class folders", hint="path/<class name>/<image>.png")
-    return make_dataset(spec, {"x": _images(files, steps)}, np.asarray(labels), classes)
+    images = read_images(files, steps, what=str(path))
+    return make_dataset(spec, {"x": images}, np.asarray(labels), classes)
+
+
+def _is_seen(path: Path) -> bool:
+    """Return whether a folder or file is the user's own: editors and archives leave others behind."""
+    return not path.name.startswith(".") and path.name != "__MACOSX"
 
 
 def _from_manifest(spec: str, path: Path, steps: Preprocessing) -> Dataset:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError, UnicodeDecodeError) as err:  # pandas and pyarrow raise kinds of these
+        # names such as NA and None are classes, not gaps; 0001 is a name, not a number
+        plain = {"dtype": {"path": str}, "keep_default_na": False, "na_values": [""]}
+        is_csv = path.suffix.lower() == ".csv"
+        frame = pd.read_csv(path, **plain) if is_csv else pd.read_parquet(path)
+    except (ValueError, OSError) as err:  # pandas and pyarrow raise kinds of these
         raise DataError(f"{path}: cannot be read: {str(err).splitlines()[0]}") from err
     for column in ("path", "label"):
         if column not in frame.columns:
@@ -162,48 +202,18 @@ def _from_manifest(spec: str, path: Path, steps: Preprocessing) -> Dataset:
         if not file.is_file():
             raise DataError(f"{path}: row {row + 1} names {file}, which is not there")
     labels, names = _manifest_labels(frame["label"], path)
-    return make_dataset(spec, {"x": _images(files, steps)}, labels, names)
+    return make_dataset(spec, {"x": read_images(files, steps, what=str(path))}, labels, names)
 
 
 def _manifest_labels(column: Any, path: Path) -> tuple[Array, Sequence[str]]:
+    """Return class numbers, and the classes' names in alphabetical order where the labels are words."""
+    import pandas as pd
+
     if column.isna().any():
         raise DataError(f"{path}: row {int(column.isna().to_numpy().argmax()) + 1} has no label")
-    values = column.to_numpy()
-    if values.dtype.kind in "iubf":
-        return values, ()
-    names = sorted({str(value) for value in values})
-    return np.asarray([names.index(str(value)) for value in values]), names
-
-
-def _images(files: Sequence[Path], steps: Preprocessing) -> Array:
-    mode = _MODES[steps.colour] if steps.colour else None
-    images = [_image(file, mode, steps.resize) for file in files]
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        first, other = sorted(shapes)[:2]
-        raise DataError(
-            f"{files[0].parent.parent}: images differ in height, width or channels: {first} and {other}",
-            hint="declare preprocessing resize and colour, as in {resize: [224, 224], colour: rgb}",
-        )
-    return np.stack(images)
-
-
-def _image(file: Path, mode: str | None, size: tuple[int, int] | None) -> Array:
-    """Return one image as uint8[h, w, c] (uint16 where it is stored so and no colour is declared)."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert(mode or _native_mode(opened.mode))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
-        raise DataError(f"{file}: is not a readable image: {err}") from err
-    if size is not None and (image.height, image.width) != tuple(size):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels  # noqa: PLR2004 - a gray image
-
-
-def _native_mode(mode: str) -> str:
-    if mode in ("1", "L"):
-        return "L"
-    return mode if mode.startswith("I;16") else "RGB"
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64 if column.dtype.kind == "f" else np.int64), ()
+    words = [str(value) for value in column]
+    names = sorted(set(words))
+    places = {name: place for place, name in enumerate(names)}
+    return np.asarray([places[word] for word in words]), names
