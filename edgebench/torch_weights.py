@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import MissingExtraError, ModelError
-from edgebench.storage import atomic_path
+from edgebench.storage import write_bytes
 
 if TYPE_CHECKING:
     import torch
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+_SAVE = "save model.state_dict(), best as .safetensors"
 _SHOWN = 3
 
 
@@ -20,28 +23,42 @@ def require_torch() -> None:
     """Raise MissingExtraError, with the command that adds it, where PyTorch is not installed."""
     import importlib.util
 
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("PyTorch is not installed", hint="pip install 'edgebench[torch]'")
+    for package, name in (("torch", "PyTorch"), ("safetensors", "safetensors")):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"{name} is not installed", hint="pip install 'edgebench[torch]'")
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a .pt, .pth, .th or .safetensors file by name.
 
-    A checkpoint's `state_dict` is unwrapped and the prefix `module.` of DataParallel removed. No
-    pickle is executed: a file that holds anything but tensors is refused. Raises ModelError.
+    A checkpoint's `state_dict` is unwrapped, and the prefixes of DataParallel and torch.compile are
+    removed. No pickle is executed: a file that holds anything but tensors is refused. Raises
+    ModelError.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file", hint="name the weights with --weights")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    tensors = _tensors(content)
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
+    tensors = _tensors(_unwrapped(content))
     if not tensors:
-        raise ModelError(f"{path}: holds no tensors by name", hint="save model.state_dict()")
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+        raise ModelError(f"{path}: holds no tensors by name, only {_held(content)}", hint=_SAVE)
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def _unwrapped(content: Any) -> Any:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    return content
+
+
+def _held(content: object) -> str:
+    names = [str(name) for name in content] if isinstance(content, Mapping) else []
+    return _some(names) if names else type(content).__name__
 
 
 def _read_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
@@ -57,18 +74,22 @@ def _read_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
 
 def _read_torch(path: Path) -> Any:
     import pickle
+    import re
+    import warnings
 
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on the file's format that no user can act on
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
-        raise ModelError(
-            f"{path}: holds more than tensors, and is not executed to find out what: {_first_line(err)}",
-            hint="save model.state_dict(), best as .safetensors",
-        ) from err
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as err:
-        raise ModelError(f"{path}: not a readable weights file: {_first_line(err)}") from err
+        found = re.search(r"GLOBAL (\S+)", str(err))
+        what = f"`{found[1]}`" if found else "more than tensors, or is damaged"
+        raise ModelError(f"{path}: holds {what}, and nothing of it is executed", hint=_SAVE) from err
+    except Exception as err:  # a damaged file makes torch's readers raise kinds of everything
+        words = "a TorchScript archive" if "TorchScript" in str(err) else f"damaged: {_first_line(err)}"
+        raise ModelError(f"{path}: not a readable weights file: {words}", hint=_SAVE) from err
 
 
 def _tensors(content: object) -> dict[str, torch.Tensor]:
@@ -99,12 +120,20 @@ def load_into(model: torch.nn.Module, path: Path) -> None:
 
 
 def check_finite(model: torch.nn.Module, name: str) -> None:
-    """Raise ModelError, naming the tensor, where a weight of `model` is NaN or infinite."""
+    """Raise ModelError, naming the tensor, where a weight or buffer of `model` is NaN or infinite.
+
+    A buffer may hold -Inf: attention masks do.
+    """
     import torch
 
+    weights = {key for key, _ in model.named_parameters(remove_duplicate=False)}
     for key, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            count = int((~torch.isfinite(tensor)).sum())
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        bad = ~torch.isfinite(tensor)
+        if key not in weights and tensor.is_floating_point():
+            bad &= ~torch.isneginf(tensor)
+        if count := int(bad.sum()):
             raise ModelError(
                 f"{name}: the tensor {key!r} has {count} values that are NaN or infinite",
                 hint="the training diverged, or the file is damaged",
@@ -112,12 +141,11 @@ def check_finite(model: torch.nn.Module, name: str) -> None:
 
 
 def write_weights(model: torch.nn.Module, path: Path) -> None:
-    """Write the model's tensors to a .safetensors file, whole or not at all."""
+    """Write the model's tensors to a .safetensors file, whole or not at all. Raises StorageError."""
     import safetensors.torch
 
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+    write_bytes(path, safetensors.torch.save(tensors))
 
 
 def _some(names: list[str]) -> str:
