@@ -48,11 +48,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _unwrapped(content: Any) -> Any:
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in _WRAPPERS:  # a foreign file may hold itself
+        if isinstance(content, Mapping):
+            found = (content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping))
+            content = next(found, content)
     return content
 
 

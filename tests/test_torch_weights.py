@@ -215,6 +215,14 @@ def test_a_file_without_named_tensors_says_what_it_holds(content: object, words:
     assert words in caught.value.message
 
 
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    """A dict that is its own state_dict ends in an error, not in a loop."""
+    ring: dict[str, object] = {}
+    ring["state_dict"] = ring
+    with pytest.raises(ModelError, match="only state_dict"):
+        read_weights(save(ring, tmp_path / "w.pt"))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """Weights that are not there, and a folder in their place, are named with the option."""
     for path in (tmp_path / "none.pt", tmp_path):
