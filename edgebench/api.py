@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts, Evidence
     from edgebench.doctor import Finding
     from edgebench.exporters.export import ExportResult
+    from edgebench.reports.results import Results
     from edgebench.reports.verdict import Verdict
 
 
@@ -195,6 +196,13 @@ def read_verdict(run_folder: Path) -> Verdict:
     from edgebench.reports.verdict import Verdict
 
     return read_json(run_folder / "verdict.json", Verdict)
+
+
+def read_results(run_folder: Path) -> Results:
+    """Return the figures of a judged run's artifacts. Raises InputError."""
+    from edgebench.reports.results import read_results as read
+
+    return read(run_folder)
 
 
 def results_table(run_folder: Path) -> str:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebench.datasets import Preprocessing
 from edgebench.storage import read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
 
 SCHEMA = 1
 """1: the first."""
@@ -45,6 +52,22 @@ class Quantization:
 
     scale: float
     zero_point: int
+
+    def stored(self, real: Array, dtype: str) -> Array:
+        """Return real values as the integers of `dtype` that stand for them, clipped to its range."""
+        import numpy as np
+
+        steps = np.rint(np.asarray(real, np.float64) / self.scale) + self.zero_point
+        limits = np.iinfo(np.dtype(dtype))
+        clipped: Array = np.clip(steps, limits.min, limits.max).astype(dtype)
+        return clipped
+
+    def real(self, stored: Array) -> NDArray[np.float32]:
+        """Return stored integers as the real values that they stand for, float32."""
+        import numpy as np
+
+        values: NDArray[np.float32] = stored.astype(np.float32)
+        return (values - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,15 +173,14 @@ def _source(plan: Plan, weights: Path | None) -> Source:
 def _export(
     plan: Plan, compressed: tuple[Path, tuple[str, ...]] | None, *, fresh: bool, progress: Progress
 ) -> Exported:
+    from edgebench.exporters.worker import in_parallel
+
     weights, steps = compressed or (None, ())
     source = _source(plan, weights)
     formats = plan.pipeline.export.formats
-    with ThreadPoolExecutor(max_workers=2) as pool:  # each converter is a process; these threads wait
-        parts = list(
-            pool.map(
-                lambda fmt: _export_format(plan, source, steps, fmt, fresh=fresh, progress=progress), formats
-            )
-        )
+    parts = in_parallel(
+        lambda fmt: _export_format(plan, source, steps, fmt, fresh=fresh, progress=progress), formats
+    )
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     return Exported(
         artifacts=tuple(artifact for part in parts for artifact in part.artifacts),

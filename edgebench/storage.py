@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from edgebench.errors import InputError, StorageError
@@ -79,14 +79,14 @@ def encode_json(record: object) -> bytes:
     """Return a dataclass, or plain data, as indented UTF-8 JSON with a final newline."""
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(record, enc_hook=_encode_path), indent=2) + b"\n"
 
 
 def to_plain(record: object) -> Any:
     """Return a dataclass as dicts, lists, strings and numbers, ready for JSON or YAML."""
     import msgspec
 
-    return msgspec.to_builtins(record)
+    return msgspec.to_builtins(record, enc_hook=_encode_path)
 
 
 def from_plain(kind: type[Record], data: object, *, what: str) -> Record:
@@ -97,9 +97,21 @@ def from_plain(kind: type[Record], data: object, *, what: str) -> Record:
     import msgspec
 
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, kind, dec_hook=_decode_path)
     except msgspec.ValidationError as err:
         raise InputError(f"{what}: {err}") from err
+
+
+def _encode_path(value: object) -> str:
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if issubclass(kind, PurePath) and isinstance(value, str):
+        return kind(value)
+    raise TypeError(f"{kind.__name__} has no JSON form")
 
 
 def read_json(path: Path, kind: type[Record]) -> Record:

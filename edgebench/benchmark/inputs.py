@@ -138,7 +138,7 @@ def logits(output: Array, count: int, group: Grouping, spec: TensorSpec, what: s
         )
     scores = flat.reshape(len(flat), classes[0])[:count].astype(np.float32)
     if spec.quantization is not None and np.issubdtype(output.dtype, np.integer):
-        scores = (scores - np.float32(spec.quantization.zero_point)) * np.float32(spec.quantization.scale)
+        return spec.quantization.real(scores)
     return scores
 
 
@@ -177,9 +177,7 @@ def _as_tensor(stored: Array, real: Array, spec: TensorSpec, *, declared: bool, 
     if not declared and stored.dtype == wanted:
         return stored
     if spec.quantization is not None:
-        steps = np.rint(np.asarray(real, np.float64) / spec.quantization.scale) + spec.quantization.zero_point
-        clipped: Array = np.clip(steps, np.iinfo(wanted).min, np.iinfo(wanted).max)
-        return clipped.astype(wanted)
+        return spec.quantization.stored(real, spec.dtype)
     whole = stored if not declared and np.issubdtype(stored.dtype, np.integer) else real
     cast: Array = whole.astype(wanted)
     if not np.array_equal(cast, whole):

@@ -49,7 +49,7 @@ def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> N
     verdict = api.report(folder, gates=gates)
     tell(evidence.notes)
     if as_json:
-        print_json(api.results(folder))
+        print_json(api.read_results(folder))
     else:
         click.echo(api.results_table(folder))
         click.echo(f"\n{verdict.decision} by the gates given; report: {folder / 'report.html'}")

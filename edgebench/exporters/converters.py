@@ -15,7 +15,7 @@ from edgebench.exporters.source import Source, SourceKind
 
 @dataclass(frozen=True, slots=True)
 class ConversionJob:
-    """One conversion. samples: npz of in_0, in_1, … (preprocessed real samples), or None."""
+    """One conversion. samples: npz of in_0, in_1, … (preprocessed real samples); None for random ones."""
 
     source: Source
     out: Path
@@ -26,11 +26,13 @@ class ConversionJob:
 class ConversionResult:
     """What a conversion did.
 
-    steps: in words, for the manifest. reference: npz of out_0, out_1, … (float32), the source's own
-    outputs on the samples; None without samples. notes: what the user has to be told.
+    steps: in words, for the manifest. samples: npz of in_0, in_1, …, the job's or random ones.
+    reference: npz of out_0, out_1, … (float32), the source's own outputs on them. notes: what the user
+    has to be told.
     """
 
     steps: tuple[str, ...]
+    samples: Path | None = None
     reference: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -15,19 +15,54 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgebench import errors
 from edgebench.errors import EdgebenchError, ExportError
 
 TIMEOUT_S = 1800.0
 _LOG_LINES = 8
+_AT_ONCE = 2
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
 """The child's exit code for an exception that is not an EdgebenchError; sysexits.h calls it EX_SOFTWARE."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_running: set[subprocess.Popen[bytes]] = set()
+_running_lock = threading.Lock()
+
+
+def in_parallel(call: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return `call` of each item, two at a time, in threads that wait for workers.
+
+    Where one fails, the others come to their end before its error is raised. An interrupt ends all
+    workers at once.
+    """
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        futures = [pool.submit(call, item) for item in items]
+        try:
+            for future in futures:
+                future.exception()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            end_workers()
+            raise
+        return [future.result() for future in futures]
+
+
+def end_workers() -> None:
+    """End every worker of this process and what it started."""
+    with _running_lock:
+        for process in _running:
+            _kill_group(process)
 
 
 def run_worker(function: str, arguments: dict[str, Any], *, what: str, timeout_s: float = TIMEOUT_S) -> Any:
@@ -56,22 +91,26 @@ def _run(folder: Path, log: int, timeout_s: float, what: str) -> int:
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
     ) as process:
+        with _running_lock:
+            _running.add(process)
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired as err:
             raise ExportError(
                 f"{what} failed: it took longer than {timeout_s:.0f} s{_tail(folder)}",
-                hint="a smaller model, or a longer time",
+                hint="try a smaller model",
             ) from err
         finally:
             _kill_group(process)
+            process.wait()
+            with _running_lock:
+                _running.discard(process)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """End the worker and everything it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _answer(folder: Path, returncode: int, what: str) -> Any:
@@ -87,10 +126,10 @@ def _answer(folder: Path, returncode: int, what: str) -> Any:
 
 def _ending(returncode: int) -> str:
     if returncode == _BUG:
-        return "the converter raised an error"
+        return "its process raised an error"
     if returncode < 0:
-        return f"the converter was ended by {signal.Signals(-returncode).name}"
-    return f"the converter ended with exit code {returncode}"
+        return f"its process was ended by {signal.Signals(-returncode).name}"
+    return f"its process ended with exit code {returncode}"
 
 
 def _remedy(returncode: int) -> str | None:

@@ -1,0 +1,165 @@
+"""What a model file is: inputs, outputs and the arithmetic inside, read from the file itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.artifact import Artifact, Format, Precision, SourceRecord, TensorSpec
+from edgebench.datasets import Preprocessing
+from edgebench.errors import InputError
+from edgebench.storage import from_plain, sha256_path, size_bytes
+
+if TYPE_CHECKING:
+    import onnx
+
+_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
+_MOST = 0.5
+"""A precision is that of more than this share of the weights' values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a file takes, gives and computes with."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    precision: Precision
+
+
+def adopt(path: Path, *, preprocessing: Preprocessing | None = None) -> Artifact:
+    """Return a manifest for a model file that was made elsewhere.
+
+    The file is opened in a process of its own, so that one that crashes its runtime is an error
+    message. Raises InputError for another kind of file, ModelError for a damaged one or one with
+    operators that its runtime does not have.
+    """
+    from edgebench.exporters.source import open_source
+    from edgebench.exporters.worker import run_worker
+
+    fmt = format_of(path)
+    record = open_source(str(path)).record
+    plain = run_worker(
+        "edgebench.exporters.stages:describe",
+        {"path": str(path.resolve()), "format": fmt.value},
+        what=f"reading {path}",
+    )
+    description = from_plain(Description, plain, what=str(path))
+    return Artifact(
+        name=path.stem,
+        path=path.name,
+        format=fmt,
+        precision=description.precision,
+        sha256=sha256_path(path),
+        size_bytes=size_bytes(path),
+        inputs=description.inputs,
+        outputs=description.outputs,
+        source=SourceRecord(model=path.name, kind=record.kind, sha256=record.sha256),
+        preprocessing=preprocessing or Preprocessing(),
+    )
+
+
+def format_of(path: Path) -> Format:
+    """Return what an artifact's file is by its ending. Raises InputError for another."""
+    fmt = _FORMATS.get(path.suffix.lower())
+    if fmt is None:
+        raise InputError(f"{path}: is not an artifact of a known kind", hint="name a .onnx or .tflite file")
+    return fmt
+
+
+def describe(path: Path, fmt: Format) -> Description:
+    """Return what the file takes, gives and computes with. Raises ModelError."""
+    return _describe_onnx(path) if fmt is Format.ONNX else _describe_tflite(path)
+
+
+def _describe_onnx(path: Path) -> Description:
+    from edgebench.exporters.onnx_file import open_session, read_onnx, session_specs
+
+    network = read_onnx(path)
+    session = open_session(path, str(path))
+    return Description(
+        session_specs(session.get_inputs()), session_specs(session.get_outputs()), _onnx_precision(network)
+    )
+
+
+def _onnx_precision(network: onnx.ModelProto) -> Precision:
+    from onnx import TensorProto
+
+    operators = {node.op_type for node in network.graph.node}
+    if "DynamicQuantizeLinear" in operators:
+        return Precision.W8A32
+    weights: Counter[Any] = Counter()
+    for tensor in network.graph.initializer:
+        count = 1
+        for size in tensor.dims:
+            count *= size
+        weights[tensor.data_type] += count
+    integers = sum(weights[kind] for kind in (TensorProto.INT8, TensorProto.UINT8))
+    floats = {Precision.FP32: weights[TensorProto.FLOAT], Precision.FP16: weights[TensorProto.FLOAT16]}
+    if {"QuantizeLinear", "QLinearConv", "QLinearMatMul"} & operators:
+        return _majority({Precision.W8A8: integers, **floats})
+    return _majority({Precision.UNKNOWN: integers, **floats})
+
+
+def _describe_tflite(path: Path) -> Description:
+    from edgebench.exporters.tflite_file import open_interpreter, tensor_specs
+
+    interpreter = open_interpreter(path, str(path))
+    inputs, outputs = tensor_specs(interpreter)
+    return Description(inputs, outputs, _tflite_precision(path))
+
+
+def _tflite_precision(path: Path) -> Precision:
+    """Return the arithmetic that most of the weights take part in.
+
+    A weight is a constant that some operator reads, of more than one dimension or value; its partner
+    is the operator's first input: int8 weights beside float activations are w8a32.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0)
+    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
+    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+    constant = [bool(model.Buffers(tensor.Buffer()).DataLength()) for tensor in tensors]
+    half = {
+        graph.Operators(i).Outputs(0)
+        for i in range(graph.OperatorsLength())
+        if tensors[graph.Operators(i).Inputs(0)].Type() == schema.TensorType.FLOAT16
+        and graph.Operators(i).InputsLength() == 1
+    }
+    found: Counter[Precision] = Counter()
+    for i in range(graph.OperatorsLength()):
+        operands = [k for k in graph.Operators(i).InputsAsNumpy() if k >= 0]
+        moving = [k for k in operands if not constant[k] and k not in half]
+        for k in operands:
+            if not (constant[k] or k in half):
+                continue
+            kind = schema.TensorType.FLOAT16 if k in half else tensors[k].Type()
+            partner = tensors[moving[0]].Type() if moving else None
+            size = 1
+            for extent in tensors[k].ShapeAsNumpy() if tensors[k].ShapeLength() else ():
+                size *= int(extent)
+            found[_pair(kind, partner, schema.TensorType)] += size
+    del found[Precision.UNKNOWN]
+    return _majority(dict(found))
+
+
+def _pair(weight: int, activation: int | None, kinds: Any) -> Precision:
+    integers = (kinds.INT8, kinds.UINT8)
+    if weight in integers:
+        if activation in integers:
+            return Precision.W8A8
+        return Precision.W8A32 if activation == kinds.FLOAT32 else Precision.UNKNOWN
+    if weight == kinds.FLOAT16:
+        return Precision.FP16
+    return Precision.FP32 if weight == kinds.FLOAT32 else Precision.UNKNOWN
+
+
+def _majority(values: dict[Precision, int]) -> Precision:
+    total = sum(values.values())
+    if not total:
+        return Precision.UNKNOWN
+    best = max(values, key=lambda precision: values[precision])
+    return best if values[best] > _MOST * total else Precision.UNKNOWN

@@ -1,0 +1,150 @@
+"""How near an artifact's answers, in its own runtime, are to its source's on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgebench.artifact import Format, Parity, Precision, TensorSpec
+from edgebench.errors import ExportError
+from edgebench.exporters import onnx_file, tflite_file
+from edgebench.exporters.samples import check_fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgebench.exporters.samples import Array
+
+_BATCH = 32
+_LEAST_SQNR_DB = {Precision.FP32: 40.0, Precision.FP16: 20.0}
+"""A faithful fp32 conversion shows 90 dB and more, fp16 about 60; below these the graph is another one."""
+_SAME = 1e-4
+"""Absolute differences up to this are rounding, however small the signal is."""
+_DOUBTFUL_DB = 10.0
+"""Quantized answers with more than a tenth of noise in their power are worth a word."""
+_MATRIX = 2
+
+
+def answers(path: Path, fmt: Format, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
+    """Return the artifact's real-valued outputs, float32[N, ...] each, for real-valued samples.
+
+    Raises ModelError where its runtime cannot load or run it, DataError where the samples do not fit.
+    """
+    run = {Format.ONNX: _run_onnx, Format.TFLITE: _run_tflite}[fmt]
+    return run(path, samples)
+
+
+def compare(data: str, reference: Sequence[Array], given: Sequence[Array]) -> Parity:
+    """Return the worst figures over all outputs, and the agreement of the first that scores classes.
+
+    reference, given: float32[N, ...] each, output by output. data: where the samples came from.
+    Raises ExportError where the outputs differ in number or shape, or are not finite.
+    """
+    if len(reference) != len(given):
+        raise ExportError(f"the artifact has {len(given)} outputs, its source {len(reference)}")
+    pairs = []
+    for index, (wanted, got) in enumerate(zip(reference, given, strict=True)):
+        if wanted.size != got.size or len(wanted) != len(got):
+            raise ExportError(f"output {index} has shape {got.shape}, in the source {wanted.shape}")
+        if not bool(np.isfinite(got).all()):
+            raise ExportError(f"output {index} of the artifact holds NaN or infinity")
+        pairs.append((wanted.astype(np.float64).ravel(), got.astype(np.float64).ravel()))
+    ratios = [ratio for wanted, got in pairs if (ratio := _sqnr_db(wanted, got)) is not None]
+    return Parity(
+        data=data,
+        samples=len(reference[0]),
+        max_abs_error=max(float(np.abs(wanted - got).max(initial=0.0)) for wanted, got in pairs),
+        cosine=min(_cosine(wanted, got) for wanted, got in pairs),
+        sqnr_db=min(ratios, default=None),
+        agreement=_agreement(reference, given),
+    )
+
+
+def check(parity: Parity, precision: Precision) -> tuple[str, ...]:
+    """Return what the user has to be told of the figures.
+
+    Raises ExportError where an fp32 or fp16 artifact is another function than its source.
+    """
+    ratio = parity.sqnr_db
+    if ratio is None or parity.max_abs_error <= _SAME:
+        return ()
+    least = _LEAST_SQNR_DB.get(precision)
+    if least is not None and ratio < least:
+        raise ExportError(
+            f"the outputs are wrong: {ratio:.1f} dB of signal over error on {parity.samples} samples of "
+            f"{parity.data} (at least {least:.0f} dB expected), largest error {parity.max_abs_error:.3g}",
+            hint="the converter changed the model; try another format, or report it to the converter",
+        )
+    if ratio < _DOUBTFUL_DB:
+        note = f"only {ratio:.1f} dB of signal over error on {parity.samples} samples of {parity.data}"
+        return (f"{note}: do the calibration data and its preprocessing fit the model?",)
+    return ()
+
+
+def _run_onnx(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
+    session = onnx_file.open_session(path, path.name)
+    inputs = onnx_file.session_specs(session.get_inputs())
+    outputs = onnx_file.session_specs(session.get_outputs())
+    step = _BATCH if all(spec.shape[:1] == (-1,) for spec in inputs) else 1
+    return _in_steps(samples, inputs, outputs, step, lambda values: onnx_file.answer(session, values))
+
+
+def _run_tflite(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
+    interpreter = tflite_file.open_interpreter(path, path.name)
+    inputs, outputs = tflite_file.tensor_specs(interpreter)
+    return _in_steps(samples, inputs, outputs, 1, lambda values: tflite_file.answer(interpreter, values))
+
+
+def _in_steps(
+    samples: Sequence[Array],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    step: int,
+    run: Any,
+) -> list[NDArray[np.float32]]:
+    check_fit(samples, inputs)
+    parts = []
+    for start in range(0, len(samples[0]), step):
+        chunk = [array[start : start + step] for array in samples]
+        values = [_stored(array, spec) for array, spec in zip(chunk, inputs, strict=True)]
+        parts.append([_real(y, spec) for y, spec in zip(run(values), outputs, strict=True)])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def _stored(real: Array, spec: TensorSpec) -> Array:
+    if spec.quantization is not None:
+        return spec.quantization.stored(real, spec.dtype)
+    return real.astype(spec.dtype)
+
+
+def _real(stored: Array, spec: TensorSpec) -> NDArray[np.float32]:
+    if spec.quantization is not None and stored.dtype.kind in "iu":
+        return spec.quantization.real(stored)
+    return stored.astype(np.float32)
+
+
+def _sqnr_db(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> float | None:
+    error = float(np.square(wanted - got).sum())
+    if error == 0:
+        return None
+    signal = float(np.square(wanted).sum())
+    return 10 * float(np.log10(signal / error)) if signal > 0 else -float(10 * np.log10(1 + error))
+
+
+def _cosine(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> float:
+    norms = float(np.linalg.norm(wanted) * np.linalg.norm(got))
+    if norms == 0:
+        return 1.0 if bool((wanted == got).all()) else 0.0
+    return float(np.clip(wanted @ got / norms, -1.0, 1.0))
+
+
+def _agreement(reference: Sequence[Array], given: Sequence[Array]) -> float | None:
+    for wanted, got in zip(reference, given, strict=True):
+        rows = wanted.reshape(len(wanted), -1)
+        classes = [size for size in wanted.shape[1:] if size != 1]
+        if len(classes) == 1 and wanted.ndim >= _MATRIX:
+            return float((rows.argmax(1) == got.reshape(len(got), -1).argmax(1)).mean())
+    return None

@@ -1,0 +1,45 @@
+"""Which function makes an fp32 file smaller: names only, so that listing them loads nothing.
+
+Each function takes a QuantizationJob, writes `job.out`, and returns a QuantizationResult. It runs in a
+worker process. To add one, write its file and its line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.calibration.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationJob:
+    """One fp32 file to one other precision.
+
+    calibration: npz of in_0, in_1, … (preprocessed samples, [N, ...]); None where the precision needs
+    none. io: what a TFLite file takes and gives. target: whose arithmetic the file is made for.
+    """
+
+    base: Path
+    out: Path
+    precision: Precision
+    target: Target
+    calibration: Path | None = None
+    io: TensorIo = TensorIo.FLOAT
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationResult:
+    """What was done, in words for the manifest. method: how the ranges were found; None without any."""
+
+    steps: tuple[str, ...]
+    method: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+QUANTIZERS: dict[Format, str] = {
+    Format.ONNX: "edgebench.exporters.quantize_onnx:quantize",
+    Format.TFLITE: "edgebench.exporters.quantize_tflite:quantize",
+}

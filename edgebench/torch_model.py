@@ -1,0 +1,42 @@
+"""A PyTorch module from the user's factory, with weights in it: built in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.errors import ModelError
+from edgebench.torch_weights import check_finite, load_into, require_torch
+from edgebench.user_code import failure_place, load_function
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build_module(
+    spec: str, *, base: Path | None = None, weights: Path | None = None, seed: int = 0
+) -> torch.nn.Module:
+    """Return the module that `file.py:factory` makes, with `weights` loaded where they are given.
+
+    Without weights it has the factory's own, made after seeding PyTorch with `seed`. Raises
+    ModelError where the factory fails or returns something else, or the weights do not fit or are
+    not finite; MissingExtraError without PyTorch; InputError where there is no such factory.
+    """
+    require_torch()
+    import torch
+
+    torch.manual_seed(seed)
+    factory = load_function(spec, base=base)
+    try:
+        module = factory()
+    except Exception as err:  # whatever the user's code raises
+        raise ModelError(
+            f"{spec}: failed: {failure_place(err)}", hint="it is called without arguments"
+        ) from err
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"{spec}: returned {type(module).__name__}, not a torch.nn.Module")
+    if weights is None:
+        check_finite(module, spec)
+    else:
+        load_into(module, weights)
+    return module
