@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edgebench.datasets import Preprocessing, load_dataset, preprocess
 from edgebench.errors import DataError, ModelError
 from edgebench.storage import from_plain
-from edgebench.torch_weights import load_into, require_torch, write_weights
-from edgebench.user_code import load_function
+from edgebench.torch_model import build_module
+from edgebench.torch_weights import check_finite, require_torch, write_weights
+from edgebench.user_code import failure_place
 
 if TYPE_CHECKING:
     import torch
@@ -44,27 +45,37 @@ class StepJob:
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """Train a model on labels; return loss, accuracy on the training set and seconds."""
+    require_torch()
     from edgebench.compression import training
 
     job = _job(arguments)
     x, y = _data(job)
-    model, fit = training.train(_model(job), x, y, training.Recipe(job.epochs, job.seed))
+    model = _model(job)
+    _check_fit(job.model, model, job, x, y)
+    model, fit = training.train(model, x, y, training.Recipe(job.epochs, job.seed))
     return _finish(model, job, asdict(fit))
 
 
 def distil(arguments: dict[str, Any]) -> dict[str, Any]:
     """Train a model on its teacher's answers; return loss, accuracies and seconds."""
+    require_torch()
     from edgebench.compression import training
 
     job = _job(arguments)
     if job.teacher is None:
         raise ModelError("distilling needs a teacher", hint="name one under compress.distil.teacher")
     x, y = _data(job)
-    teacher = _build(job.teacher, job.base, job.teacher_weights, job.seed)
+    weights = Path(job.teacher_weights) if job.teacher_weights else None
+    teacher = build_module(job.teacher, base=Path(job.base), weights=weights, seed=job.seed)
+    model = _model(job)
+    classes = {
+        spec: _check_fit(spec, m, job, x, y) for spec, m in ((job.teacher, teacher), (job.model, model))
+    }
+    if len(set(classes.values())) > 1:
+        told = " and ".join(f"{spec} {count}" for spec, count in classes.items())
+        raise ModelError(f"teacher and student tell unlike numbers of classes: {told}")
     recipe = training.Recipe(job.epochs, job.seed)
-    model, fit = training.distil(
-        _model(job), teacher, x, y, recipe, temperature=job.temperature, alpha=job.alpha
-    )
+    model, fit = training.distil(model, teacher, x, y, recipe, temperature=job.temperature, alpha=job.alpha)
     return _finish(model, job, {**asdict(fit), "teacher_accuracy": training.accuracy(teacher, x, y)})
 
 
@@ -75,18 +86,24 @@ def prune(arguments: dict[str, Any]) -> dict[str, Any]:
 
     job = _job(arguments)
     model, pruned = pruning.prune(_model(job), sparsity=job.sparsity)
+    if not pruned.weights:
+        raise ModelError(
+            f"{job.model}: has no convolution and no linear layer to prune", hint="leave out compress.prune"
+        )
     return _finish(model, job, asdict(pruned))
 
 
 def finetune(arguments: dict[str, Any]) -> dict[str, Any]:
     """Train with zero weights kept at zero; return loss, accuracy, seconds and the sparsity kept."""
+    require_torch()
     from edgebench.compression import pruning, training
 
     job = _job(arguments)
     x, y = _data(job)
-    model, fit = training.finetune(
-        _model(job), x, y, training.Recipe(job.epochs, job.seed, learning_rate=5e-4)
-    )
+    model = _model(job)
+    _check_fit(job.model, model, job, x, y)
+    recipe = training.Recipe(job.epochs, job.seed, learning_rate=5e-4)
+    model, fit = training.finetune(model, x, y, recipe)
     return _finish(model, job, {**asdict(fit), "sparsity": pruning.measure(model).sparsity})
 
 
@@ -95,24 +112,11 @@ def _job(arguments: dict[str, Any]) -> StepJob:
 
 
 def _model(job: StepJob) -> torch.nn.Module:
-    return _build(job.model, job.base, job.weights, job.seed)
-
-
-def _build(spec: str, base: str, weights: str | None, seed: int) -> torch.nn.Module:
-    require_torch()
-    import torch
-
-    torch.manual_seed(seed)
-    model = load_function(spec, base=Path(base))()
-    if not isinstance(model, torch.nn.Module):
-        raise ModelError(f"{spec}: returned {type(model).__name__}, not a torch.nn.Module")
-    if weights is not None:
-        load_into(model, Path(weights))
-    return model
+    weights = Path(job.weights) if job.weights else None
+    return build_module(job.model, base=Path(job.base), weights=weights, seed=job.seed)
 
 
 def _data(job: StepJob) -> tuple[torch.Tensor, torch.Tensor]:
-    require_torch()
     import torch
 
     dataset = load_dataset(job.data, base=Path(job.base), preprocessing=job.preprocessing)
@@ -124,6 +128,33 @@ def _data(job: StepJob) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(x), torch.from_numpy(dataset.labels)
 
 
+def _check_fit(spec: str, model: torch.nn.Module, job: StepJob, x: torch.Tensor, y: torch.Tensor) -> int:
+    """Return how many classes the model tells. Raises where it does not take the data or its labels."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            answer = model(x[:2])
+    except Exception as err:  # whatever the user's module raises
+        shape = list(x.shape[1:])
+        raise ModelError(
+            f"{spec}: does not take the samples of {job.data}, {shape} each: {failure_place(err)}",
+            hint="data.preprocessing, such as layout: nchw, makes a model's input of a stored sample",
+        ) from err
+    finally:
+        model.train(was_training)
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 2:  # noqa: PLR2004 - samples and classes
+        found = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise ModelError(f"{spec}: answers {found}, not [samples, classes]: only classifiers are trained")
+    classes = int(answer.shape[1])
+    if int(y.max()) >= classes:
+        raise DataError(f"{job.data}: the label {int(y.max())} has no class: {spec} tells {classes}")
+    return classes
+
+
 def _finish(model: torch.nn.Module, job: StepJob, record: dict[str, Any]) -> dict[str, Any]:
+    check_finite(model, f"{job.model}, trained on {job.data}")
     write_weights(model, Path(job.out))
     return record

@@ -90,12 +90,14 @@ def prunable(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the share of samples whose best class is the label, 0–1."""
+    """Return the share of samples whose best class is the label, 0–1; the model keeps its mode."""
+    was_training = model.training
     model.eval()
     with torch.no_grad():
         right = sum(
             int((model(a).argmax(1) == b).sum()) for a, b in zip(x.split(512), y.split(512), strict=True)
         )
+    model.train(was_training)
     return right / len(y)
 
 
@@ -112,14 +114,14 @@ def _fit(
     torch.manual_seed(recipe.seed)
     model = copy.deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    batches = -(-len(x) // recipe.batch)
-    schedule: Any = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, recipe.epochs * batches))
+    steps = max(1, recipe.epochs * len(_batches(torch.arange(len(x)), recipe.batch)))
+    schedule: Any = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(recipe.seed)
     mean = float("nan")
     for _ in range(recipe.epochs):
         model.train()
         total = 0.0
-        for rows in torch.randperm(len(x), generator=generator).split(recipe.batch):
+        for rows in _batches(torch.randperm(len(x), generator=generator), recipe.batch):
             optimizer.zero_grad()
             value = loss(x[rows], model(x[rows]), y[rows])
             value.backward()
@@ -129,6 +131,14 @@ def _fit(
             total += float(value.detach()) * len(rows)
         mean = total / len(x)
     return model.eval(), Fit(recipe.epochs, mean, accuracy(model, x, y), time.perf_counter() - start)
+
+
+def _batches(rows: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Return the rows in batches; one left over joins the last, since norms need two to compare."""
+    parts = list(rows.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def _hold_zeros(model: nn.Module, masks: dict[str, torch.Tensor] | None) -> None:
