@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 from edgebench.artifact import TensorSpec
 from edgebench.errors import MissingExtraError, ModelError
-from edgebench.exporters.keras_safety import check_keras_file, check_saved_model
+from edgebench.exporters.keras_safety import AS_SAVED_MODEL, check_keras_file, check_saved_model
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.exporters.tflite_names import SIGNATURE, identifier, unique
 
 _EXTRA = "pip install 'edgebench[tensorflow]'"
+_LONGEST = 200
+"""Characters of Keras's own words that are repeated: it prints whole configurations."""
+_UNKNOWN_CLASS = re.compile(r"(?:Could not locate (?:class|function)|Unknown [\w ]+:) '?([\w>.]+)")
+"""How Keras 3 says that a file names a class or function which it does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ def load(source: Source) -> LoadedModel:
 
 def _load_keras(path: Path) -> LoadedModel:
     import keras
+    import tensorflow as tf
 
     check_keras_file(path)
     notes: tuple[str, ...] = ()
@@ -65,29 +71,38 @@ def _load_keras(path: Path) -> LoadedModel:
         reason = _first_line(refused)
         notes = (f"{path.name}: loaded through tf_keras {library.__version__}; Keras 3 refused it: {reason}",)
     loader = "tf_keras" if notes else "keras"
+    _check_precision(path, model)
     _check_finite(path, [(w.path if loader == "keras" else w.name, w.numpy()) for w in model.weights])
     inputs = _keras_inputs(path, model)
+    form = _input_form(model)
 
     def call(*tensors: Any) -> list[Any]:
-        given = list(tensors) if len(inputs) > 1 else tensors[0]
-        return _flat(model(given, training=False))
+        return _flat(model(tf.nest.pack_sequence_as(form, tensors), training=False))
 
-    outputs = unique(identifier(name) for name in _keras_outputs(model))
+    outputs = _output_names(inputs, _keras_outputs(model))
     versions = {loader: library.__version__, **_tensorflow_version()}
     return LoadedModel(call, inputs, outputs, model, f"{loader} {library.__version__}", versions, notes)
 
 
 def _load_with_tf_keras(path: Path, refused: Exception) -> tuple[Any, Any]:
     """Return tf_keras and the model it loads. Raises ModelError with Keras 3's reason otherwise."""
-    reason = f"{path}: Keras cannot load it: {_first_line(refused)}"
     try:
         import tf_keras
     except ImportError as err:
-        raise ModelError(reason, hint=f"older files need tf_keras: {_EXTRA}") from err
+        raise _refusal(path, refused, hint=f"older files need tf_keras: {_EXTRA}") from err
     try:
         return tf_keras, tf_keras.models.load_model(path, compile=False)
     except Exception as err:  # as above
-        raise ModelError(reason) from err
+        raise _refusal(path, refused) from err
+
+
+def _refusal(path: Path, refused: Exception, *, hint: str | None = None) -> ModelError:
+    if unknown := _UNKNOWN_CLASS.search(str(refused)):
+        name = unknown.group(1)
+        return ModelError(
+            f"{path}: {name} is not one of Keras's own layers or functions", hint=hint or AS_SAVED_MODEL
+        )
+    return ModelError(f"{path}: Keras cannot load it: {_first_line(refused)}", hint=hint)
 
 
 def _keras_inputs(path: Path, model: Any) -> tuple[TensorSpec, ...]:
@@ -95,10 +110,16 @@ def _keras_inputs(path: Path, model: Any) -> tuple[TensorSpec, ...]:
     if not tensors:
         raise ModelError(
             f"{path}: the model does not say its input's shape",
-            hint="call it once before saving, or export a SavedModel: model.export('folder')",
+            hint=f"call it once before saving; or {AS_SAVED_MODEL}",
         )
     names = unique(identifier(tensor.name or "input") for tensor in tensors)
-    return tuple(_spec(name, t.shape, t.dtype) for name, t in zip(names, tensors, strict=True))
+    return tuple(_spec(path, name, t.shape, t.dtype) for name, t in zip(names, tensors, strict=True))
+
+
+def _input_form(model: Any) -> Any:
+    """Return what the model was built to take: one tensor, a list, or a dictionary (sorted by key)."""
+    one = model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
+    return getattr(model, "input", one)  # a Sequential of Keras 3 has no `input`
 
 
 def _keras_outputs(model: Any) -> list[str]:
@@ -111,9 +132,7 @@ def _load_saved_model(path: Path) -> LoadedModel:
     import tensorflow as tf
 
     check_saved_model(path)
-    notes, needs_tf_keras = (), _is_keras_2(path)
-    if needs_tf_keras:
-        notes = (_announce_tf_keras(path),)
+    notes: tuple[str, ...] = (_announce_tf_keras(path),) if _is_keras_2(path) else ()
     try:
         loaded = tf.saved_model.load(path)
     except Exception as err:  # TensorFlow raises whatever the folder's content provokes
@@ -121,8 +140,8 @@ def _load_saved_model(path: Path) -> LoadedModel:
     name = _signature(path, list(loaded.signatures))
     signature = loaded.signatures[name]
     specs = signature.structured_input_signature[1]
-    keys, results = list(specs), list(signature.structured_outputs)
-    _check_finite(path, [(v.name, v.numpy()) for v in getattr(loaded, "variables", ())])
+    keys, results = sorted(specs, key=_by_number), sorted(signature.structured_outputs, key=_by_number)
+    _check_finite(path, [(v.name, v.numpy()) for v in signature.variables])
     labels = unique(identifier(key) for key in keys)
 
     def call(*tensors: Any) -> list[Any]:
@@ -130,13 +149,18 @@ def _load_saved_model(path: Path) -> LoadedModel:
         return [answers[key] for key in results]
 
     if len(keys) > 1:
-        notes = (*notes, f"{path.name}: inputs are taken in the order {', '.join(keys)}")
+        notes += (f"{path.name}: inputs are taken in the order {', '.join(keys)}",)
     inputs = tuple(
-        _spec(label, specs[k].shape, specs[k].dtype) for label, k in zip(labels, keys, strict=True)
+        _spec(path, label, specs[k].shape, specs[k].dtype) for label, k in zip(labels, keys, strict=True)
     )
-    outputs = unique(identifier(key) for key in results)
+    outputs = _output_names(inputs, results)
     loader = f"SavedModel, signature {name}"
     return LoadedModel(call, inputs, outputs, loaded, loader, _tensorflow_version(), notes)
+
+
+def _by_number(name: str) -> list[Any]:
+    """Return a key that sorts output_2 before output_10: the file itself keeps no order of names."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def _is_keras_2(path: Path) -> bool:
@@ -172,21 +196,44 @@ def _signature(path: Path, names: Sequence[str]) -> str:
     )
 
 
-def _spec(name: str, shape: Any, dtype: Any) -> TensorSpec:
+def _spec(path: Path, name: str, shape: Any, dtype: Any) -> TensorSpec:
     import tensorflow as tf
 
+    kind = tf.as_dtype(dtype)
     if getattr(shape, "rank", 0) is None:
-        raise ModelError(f"the input {name} has no known number of dimensions")
-    return TensorSpec(
-        name, tuple(-1 if size is None else int(size) for size in shape), tf.as_dtype(dtype).name
-    )
+        raise ModelError(
+            f"{path}: the input {name} has no known number of dimensions", hint="save it with a shape"
+        )
+    if not (kind.is_floating or kind.is_integer or kind.is_bool):
+        raise ModelError(
+            f"{path}: the input {name} takes {kind.name}: only numbers can be fed",
+            hint="leave the preprocessing out of the model",
+        )
+    return TensorSpec(name, tuple(-1 if size is None else int(size) for size in shape), kind.name)
+
+
+def _output_names(inputs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the outputs' names as identifiers, none of which is an input's: ONNX has one space of names."""
+    taken = [spec.name for spec in inputs]
+    return unique((*taken, *(identifier(name) for name in names)))[len(taken) :]
+
+
+def _check_precision(path: Path, model: Any) -> None:
+    """Raise ModelError where a layer computes in less than float32: the export would not be fp32."""
+    for layer in model.layers:
+        kind = str(getattr(layer, "compute_dtype", "float32"))
+        if kind in ("float16", "bfloat16"):
+            raise ModelError(
+                f"{path}: the layer {layer.name} computes in {kind} (mixed precision)",
+                hint="rebuild the model with the dtype policy float32, set_weights, and save it again",
+            )
 
 
 def _check_finite(path: Path, weights: Sequence[tuple[str, Any]]) -> None:
     import numpy as np
 
     for name, values in weights:
-        if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float32)).all():
+        if "float" in values.dtype.name and not np.isfinite(values.astype(np.float32)).all():
             raise ModelError(f"{path}: the weights {name} hold NaN or infinity")
 
 
@@ -203,5 +250,7 @@ def _tensorflow_version() -> dict[str, str]:
 
 
 def _first_line(err: Exception) -> str:
+    """Return the error's kind and the first sentence of what it says."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return f"{type(err).__name__}: {lines[0]}" if lines else type(err).__name__
+    reason = lines[0].partition(". ")[0][:_LONGEST] if lines else ""
+    return f"{type(err).__name__}: {reason}" if reason else type(err).__name__

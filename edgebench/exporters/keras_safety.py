@@ -14,6 +14,7 @@ from typing import Any
 
 from edgebench.errors import ModelError
 
+AS_SAVED_MODEL = "export a SavedModel where its code is at hand: model.export('folder')"
 _TRUSTED_PACKAGES = ("keras", "tf_keras", "builtins")
 _UNTRUSTED_MODULES = (
     "keras.src.utils",
@@ -22,9 +23,22 @@ _UNTRUSTED_MODULES = (
     "keras.src.saving",
     "keras.src.legacy",
 )
-_PURE_OPERATIONS = ("__operators__.", "math.", "nn.", "image.", "linalg.", "signal.", "compat.v1.transpose")
+"""Of keras and of tf_keras alike: they hold functions that reach for files and the network."""
+_PURE_MODULES = ("__operators__.", "math.", "nn.", "image.", "linalg.", "signal.", "bitwise.")
+_PURE_FUNCTIONS = frozenset(
+    "broadcast_to cast clip_by_value concat convert_to_tensor einsum ensure_shape expand_dims fill gather "
+    "gather_nd identity one_hot ones_like pad range rank repeat reshape reverse roll shape size slice split "
+    "squeeze stack stop_gradient strided_slice tile transpose unstack where zeros_like "
+    "compat.v1.gather compat.v1.shape compat.v1.size compat.v1.squeeze compat.v1.transpose".split()
+)
+"""What a layer of tf_keras may wrap: functions of TensorFlow that compute, and nothing else."""
 _SIDE_EFFECTS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile"})
 """Graph operators that run Python or reach for files: no inference needs them."""
+_CHECKPOINTS = frozenset({"Save", "SaveV2", "Restore", "RestoreV2", "MergeV2Checkpoints"})
+"""These too, but every SavedModel carries them for its own weights."""
+
+
+_NOT_READABLE = "{}: saved_model.pb cannot be read: truncated or not a SavedModel"
 
 
 def check_keras_file(path: Path) -> None:
@@ -33,6 +47,8 @@ def check_keras_file(path: Path) -> None:
     Raises ModelError where it cannot be read, holds weights but no model, or names code to run.
     """
     config = _zip_config(path) if zipfile.is_zipfile(path) else _h5_config(path)
+    if isinstance(config, dict):
+        config.pop("compile_config", None)  # losses and metrics are never loaded
     for entry in _entries(config):
         _check_entry(path, entry)
 
@@ -49,7 +65,9 @@ def check_saved_model(path: Path) -> None:
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
     except (DecodeError, OSError) as err:
-        raise ModelError(f"{path}: saved_model.pb cannot be read: truncated or not a SavedModel") from err
+        raise ModelError(_NOT_READABLE.format(path)) from err
+    if not saved.meta_graphs:
+        raise ModelError(_NOT_READABLE.format(path))
     for meta in saved.meta_graphs:
         functions = (node for f in meta.graph_def.library.function for node in f.node_def)
         for node in (*meta.graph_def.node, *functions):
@@ -110,19 +128,30 @@ def _check_entry(path: Path, entry: dict[str, Any]) -> None:
     if isinstance(module, str) and kind is not None and not _is_trusted(module):
         raise ModelError(
             f"{path}: {kind} comes from the Python module {module}: only Keras's own layers can be loaded",
-            hint="export a SavedModel instead: model.export('folder')",
+            hint=AS_SAVED_MODEL,
         )
-    if kind == "TFOpLambda" and isinstance(inner, dict) and not _is_pure(str(inner.get("function", ""))):
-        raise ModelError(f"{path}: the layer {name} calls tf.{inner.get('function')}, which is not pure")
+    if isinstance(inner, dict) and (operation := _impure_operation(kind, inner)):
+        raise ModelError(
+            f"{path}: the layer {name} calls {operation}, which may do more than compute", hint=AS_SAVED_MODEL
+        )
 
 
 def _is_trusted(module: str) -> bool:
-    package = module.split(".", maxsplit=1)[0]
-    barred = any(module == m or module.startswith(f"{m}.") for m in _UNTRUSTED_MODULES)
+    package, name = module.split(".", maxsplit=1)[0], module.removeprefix("tf_")
+    barred = any(name == m or name.startswith(f"{m}.") for m in _UNTRUSTED_MODULES)
     return package in _TRUSTED_PACKAGES and not barred
 
 
-def _is_pure(operation: str) -> bool:
-    """Whether the TensorFlow function computes only: a mathematical module's, or one of the shape ones."""
-    shapes = ("reshape", "concat", "expand_dims", "squeeze", "transpose", "pad", "cast", "split", "stack")
-    return operation.startswith(_PURE_OPERATIONS) or operation in shapes
+def _impure_operation(kind: Any, config: dict[str, Any]) -> str | None:
+    """Return the TensorFlow operation that a layer of tf_keras wraps, unless it is known to compute only."""
+    if kind in ("TFOpLambda", "SlicingOpLambda"):
+        function = str(config.get("function"))
+        pure = function.startswith(_PURE_MODULES) or function in _PURE_FUNCTIONS
+        return None if pure else f"tf.{function}"
+    if kind in ("ClassMethod", "InstanceMethod"):
+        return f"{config.get('cls_symbol', 'a tensor')}.{config.get('method_name', config.get('attr_name'))}"
+    if kind == "TensorFlowOpLayer":
+        node = config.get("node_def")
+        operator = node.get("op") if isinstance(node, dict) else None
+        return None if operator and operator not in _SIDE_EFFECTS | _CHECKPOINTS else str(operator or node)
+    return None

@@ -5,6 +5,7 @@ Why: docs/decisions/0003-onnx2tf-environment.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,20 +15,20 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.artifact import TensorSpec
-from edgebench.errors import ExportError, MissingExtraError, ModelError
-from edgebench.exporters.samples import full_shapes, read_samples, write_reference
+from edgebench.errors import ExportError, MissingExtraError, StorageError
+from edgebench.exporters.converters import ConversionJob, ConversionResult
+from edgebench.exporters.onnx_file import answer, open_session, read_onnx, session_specs
+from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange, identifier, unique
 from edgebench.progress import Progress, silent
 from edgebench.storage import cache_folder, folder_lock, sha256_path, storage_errors, write_json
 
 if TYPE_CHECKING:
-    from edgebench.exporters.converters import ConversionJob, ConversionResult
-    from edgebench.exporters.samples import Array
+    import onnx
 
 REQUIREMENTS = Path(__file__).with_name("onnx2tf_requirements.txt")
 PYTHON = (3, 11)
@@ -36,10 +37,11 @@ _SCRIPT = Path(__file__).with_name("onnx2tf_conversion.py")
 _NAME = "onnx2tf"
 _MARKER = "edgebench.json"
 _REMEDY = "edgebench doctor --fix onnx2tf"
+_OWN_DOMAINS = ("", "ai.onnx")
 _LOG_LINES = 8
 _LOG_CHARACTERS = 800
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_EXCEPTION = re.compile(r"\w*(Error|Exception): ")
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception): ")
 
 
 def environment_python() -> Path | None:
@@ -65,7 +67,7 @@ def create_environment(progress: Progress = silent) -> Path:
     if environment_python():
         progress("the onnx2tf environment is there already")
         return target
-    with folder_lock(_environments()), storage_errors(target):
+    with _sole_creator(target.parent), storage_errors(target):
         _remove_leftovers(target)
         fresh = target.with_name(f"{_NAME}-{secrets.token_hex(4)}")
         _fill(fresh, progress)
@@ -78,101 +80,84 @@ def create_environment(progress: Progress = silent) -> Path:
 
 
 def to_tflite(job: ConversionJob) -> ConversionResult:
-    """Write the fp32 TFLite form of an ONNX file, batch 1, with the ONNX's axes, names and order.
+    """Write the fp32 TFLite form of an ONNX file: batch 1, the ONNX's axes and order.
 
-    Raises MissingExtraError where the environment is absent, ModelError where the file cannot be
-    read, ExportError where onnx2tf cannot convert it: then it names the operator and the node.
+    The signature carries the ONNX's names, made into identifiers. Raises ModelError where the file
+    cannot be read, MissingExtraError where the environment is absent, ExportError where onnx2tf
+    cannot convert it: then it names the operator and the node.
     """
-    from edgebench.exporters.converters import ConversionResult
-
+    path = Path(job.source.path or job.source.model)
+    network = read_onnx(path)
+    _refuse_foreign_domains(path, network)
+    session = open_session(path, str(path))
+    inputs, outputs = session_specs(session.get_inputs()), session_specs(session.get_outputs())
+    shapes = full_shapes(str(path), inputs, job.source.input_shapes, read_samples(job.samples))
+    takes, gives = (unique(identifier(spec.name) for spec in specs) for specs in (inputs, outputs))
+    task = {
+        "model": str(path.resolve()),
+        "shapes": {spec.name: shape for spec, shape in zip(inputs, shapes, strict=True)},
+        "inputs": takes,
+        "outputs": gives,
+    }
     python = environment_python()
     if python is None:
         raise MissingExtraError(
             "ONNX to TFLite needs onnx2tf's own environment, which is absent", hint=_REMEDY
         )
-    path = Path(job.source.path or job.source.model)
-    session, inputs = _open(path)
-    samples = read_samples(job.samples)
-    shapes = full_shapes(str(path), inputs, job.source.input_shapes, samples)
-    labels_in = unique(identifier(spec.name) for spec in inputs)
-    labels_out = unique(identifier(entry.name) for entry in session.get_outputs())
-    task = {
-        "model": str(path.resolve()),
-        "shapes": {spec.name: shape for spec, shape in zip(inputs, shapes, strict=True)},
-        "inputs": labels_in,
-        "outputs": labels_out,
-    }
-    with tempfile.TemporaryDirectory(prefix="edgebench-onnx2tf-") as folder:
-        task = {
-            "model": str(path.resolve()),
-            "shapes": dict(zip([i.name for i in inputs], shapes, strict=True)),
-        }
-        content, versions = _convert(python, Path(folder), task)
-    names = [output.name for output in session.get_outputs()]
-    arranged = arrange(content, _labels("in", [i.name for i in inputs]), _labels("out", names))
+    content, versions = _convert(python, task)
     with storage_errors(job.out):
-        job.out.write_bytes(arranged)
+        job.out.write_bytes(arrange(content, takes, gives))
+    file, samples = samples_or_random(job.samples, job.out, shapes, inputs)
     return ConversionResult(
         steps=(f"onnx2tf {versions['onnx2tf']}: ONNX to TFLite, fp32, batch 1",),
-        reference=write_reference(job.out, samples, inputs, lambda x: _answers(session, inputs, x)),
+        samples=file,
+        reference=write_reference(job.out, samples, inputs, lambda values: answer(session, values)),
         versions=versions,
-        notes=(),
     )
 
 
-def _open(path: Path) -> tuple[Any, tuple[TensorSpec, ...]]:
-    """Return a session of the ONNX file and its real inputs. Raises ModelError."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as err:  # onnxruntime's errors share no base but Exception
-        raise ModelError(f"{path}: ONNX Runtime cannot load it: {str(err).splitlines()[0]}") from err
-    return session, tuple(_spec(entry) for entry in session.get_inputs())
-
-
-def _spec(entry: Any) -> TensorSpec:
-    dtype = entry.type.removeprefix("tensor(").removesuffix(")")
-    named = {"float": "float32", "double": "float64"}.get(dtype, dtype)
-    return TensorSpec(
-        entry.name, tuple(n if isinstance(n, int) and n > 0 else -1 for n in entry.shape), named
-    )
+def _refuse_foreign_domains(path: Path, network: onnx.ModelProto) -> None:
+    """Raise ExportError at an operator of a runtime's own: onnx2tf knows ONNX's and no others."""
+    local = {(function.domain, function.name) for function in network.functions}
+    for node in network.graph.node:
+        if node.domain in _OWN_DOMAINS or (node.domain, node.op_type) in local:
+            continue
+        name = node.name or f"the one that writes {', '.join(node.output)}"
+        raise ExportError(
+            f"{path}: TFLite cannot express the operator {node.domain}.{node.op_type} (node {name})",
+            hint="export the model with ONNX's own operators only, before any runtime optimizes it",
+        )
 
 
-def _answers(session: Any, inputs: Sequence[TensorSpec], values: list[Array]) -> list[Array]:
-    answers: list[Array] = session.run(None, {i.name: x for i, x in zip(inputs, values, strict=True)})
-    return answers
-
-
-def _labels(kind: str, names: Sequence[str]) -> dict[str, str]:
-    """Return in_0, in_1, … (or out_0, …) → the ONNX's names as a signature may hold them."""
-    return {f"{kind}_{i}": name for i, name in enumerate(unique(identifier(name) for name in names))}
-
-
-def _convert(python: Path, folder: Path, task: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+def _convert(python: Path, task: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
     """Run the conversion in the environment; return the TFLite file and the versions it was made with."""
-    out, result, log = folder / "out.tflite", folder / "result.json", folder / "log.txt"
-    (folder / "job.json").write_text(json.dumps({**task, "out": str(out), "result": str(result)}))
+    with tempfile.TemporaryDirectory(prefix="edgebench-onnx2tf-") as name:
+        folder = Path(name)
+        out, result, log = folder / "out.tflite", folder / "result.json", folder / "log.txt"
+        job = folder / "job.json"
+        job.write_text(json.dumps({**task, "out": str(out), "result": str(result)}))
+        returncode = _run_script(python, job, log)
+        record = json.loads(result.read_text()) if result.exists() else {}
+        if "error" in record:
+            raise ExportError(f"{task['model']}: {record['error']}")
+        if returncode or not out.exists():
+            raise ExportError(f"{task['model']}: onnx2tf failed ({returncode}): {_reason(log)}")
+        return out.read_bytes(), record["versions"]
+
+
+def _run_script(python: Path, job: Path, log: Path) -> int:
     paths = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # onnx2tf calls onnxsim
     environment = {**os.environ, "PATH": paths, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
     with log.open("wb") as stream:
-        done = subprocess.run(
-            [str(python), "-I", str(_SCRIPT), str(folder / "job.json")],
-            cwd=folder,
+        return subprocess.run(
+            [str(python), "-I", str(_SCRIPT), str(job)],
+            cwd=job.parent,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             check=False,
-        )
-    answer = json.loads(result.read_text()) if result.exists() else {}
-    if "error" in answer:
-        raise ExportError(f"{task['model']}: {answer['error']}")
-    if done.returncode or not out.exists():
-        raise ExportError(f"{task['model']}: onnx2tf failed ({done.returncode}): {_reason(log)}")
-    return out.read_bytes(), answer["versions"]
+        ).returncode
 
 
 def _reason(log: Path) -> str:
@@ -182,6 +167,21 @@ def _reason(log: Path) -> str:
     last = next((line for line in reversed(lines) if _EXCEPTION.match(line)), None)
     tail = last or "\n".join(line for line in lines if line)[-_LOG_CHARACTERS:]
     return f"at the node {node}: {tail}" if node else tail
+
+
+@contextlib.contextmanager
+def _sole_creator(folder: Path) -> Iterator[None]:
+    """Hold the folder of environments; StorageError says how to go on where it cannot be held."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(folder_lock(folder))
+        except StorageError as err:
+            if isinstance(err.__cause__, BlockingIOError):
+                raise StorageError(
+                    f"{folder}: another edgebench is creating an environment", hint="wait for it to end"
+                ) from err
+            raise StorageError(err.message, hint="set EDGEBENCH_CACHE to a folder you may write to") from err
+        yield
 
 
 def _environments() -> Path:
@@ -249,10 +249,8 @@ def _lines(argv: list[str]) -> Iterator[str]:
 
 def _remove_leftovers(target: Path) -> None:
     """Remove environments that were never finished, and those that a newer one has replaced."""
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
     for path in target.parent.glob(f"{target.name}-*"):
         if path.is_symlink():
             path.unlink()
         elif path != target.resolve():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # what a dying pip still writes goes the next time

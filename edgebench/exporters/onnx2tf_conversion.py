@@ -1,7 +1,8 @@
 """ONNX to fp32 TFLite, run by the interpreter of the onnx2tf environment: never imported by edgebench.
 
 Usage: python onnx2tf_conversion.py JOB.json, in an empty folder which it may fill.
-JOB: {"model", "shapes": {input's name: [1, ...]}, "out", "result"}; paths are absolute.
+JOB: {"model", "shapes": {input's name: [1, ...]}, "inputs": [name in the signature, ...], "outputs",
+"out", "result"}; paths are absolute.
 RESULT: {"versions": {...}} or {"error": "..."}.
 """
 
@@ -21,6 +22,8 @@ _PR_SET_PDEATHSIG = 1
 _PACKAGES = ("onnx2tf", "tensorflow-cpu", "onnx", "onnxsim")
 _SAMPLE_IMAGES = "calibration_image_sample_data_20x128x128x3_float32.npy"
 _MAX_RANK = 6
+_DIGITS = 3
+"""Of a relative distance: below that, two ways of turning an output are the same."""
 
 
 class RefusedError(Exception):
@@ -32,34 +35,38 @@ def main(job_file: Path) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     job = json.loads(job_file.read_text())
     try:
-        convert(Path(job["model"]), job["shapes"], Path(job["out"]))
+        content = convert(Path(job["model"]), job["shapes"], job["inputs"], job["outputs"])
     except RefusedError as err:
         result: dict[str, Any] = {"error": str(err)}
     else:
-        found = {d.name: d.version for d in metadata.distributions()}
+        Path(job["out"]).write_bytes(content)
+        found = {d.name.replace("_", "-"): d.version for d in metadata.distributions()}
         result = {"versions": {name: found[name] for name in _PACKAGES if name in found}}
     Path(job["result"]).write_text(json.dumps(result))
     return 1 if "error" in result else 0
 
 
-def convert(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
-    """Write the fp32 TFLite form of `model` to `out`.
+def convert(
+    model: Path, shapes: dict[str, list[int]], inputs: Sequence[str], outputs: Sequence[str]
+) -> bytes:
+    """Return the fp32 TFLite form of `model`, with the ONNX's axes.
 
-    shapes: the full shape of each real input. The signature `serving_default` takes in_0, in_1, …
-    and gives out_0, out_1, …, in the ONNX's order and with the ONNX's axes.
+    shapes: the full shape of each real input. inputs, outputs: what the signature `serving_default`
+    calls them, in the ONNX's order.
     """
     import numpy as np
 
     np.save(_SAMPLE_IMAGES, np.zeros((20, 128, 128, 3), np.float32))  # onnx2tf would download it
     prepared = Path("prepared.onnx")
     prepare(model, shapes, prepared)
-    inputs = _random_inputs(prepared)
-    wanted = _run_onnx(prepared, inputs)
-    network = _onnx2tf(prepared, list(inputs))
-    order = [tensor.name.removesuffix(":0") for tensor in network.inputs]
-    given = _as_list(network([inputs[name] for name in order], training=False))
+    values = _random_inputs(prepared)
+    wanted = _run_onnx(prepared, values)
+    network = _onnx2tf(prepared, list(values))
+    order = [list(values).index(tensor.name.removesuffix(":0")) for tensor in network.inputs]
+    given = _as_list(network([list(values.values())[index] for index in order], training=False))
     axes = [_axes_back(np.asarray(g), w) for g, w in zip(given, wanted, strict=True)]
-    out.write_bytes(_tflite(network, order, inputs, axes))
+    specs = [_spec(name, value) for name, value in zip(inputs, values.values(), strict=True)]
+    return _tflite(network, order, specs, dict(zip(outputs, axes, strict=True)))
 
 
 def prepare(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
@@ -78,7 +85,7 @@ def prepare(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
     network.ir_version = max(network.ir_version, 4)  # older ones want the weights among the inputs
     del network.graph.input[:]
     network.graph.input.extend(inputs)
-    _refuse_unknown_operators(network)
+    _refuse_unknown_operators(network.graph)
     simplified, _ = onnxsim.simplify(network, overwrite_input_shapes=shapes)
     graph = gs.import_onnx(simplified)
     for kind, tensors in (("in", graph.inputs), ("out", graph.outputs)):
@@ -87,8 +94,10 @@ def prepare(model: Path, shapes: dict[str, list[int]], out: Path) -> None:
     onnx.save(gs.export_onnx(graph, ir_version=simplified.ir_version), out)
 
 
-def _refuse_unknown_operators(network: Any) -> None:
-    for node in network.graph.node:
+def _refuse_unknown_operators(graph: Any) -> None:
+    for node in graph.node:
+        for attribute in node.attribute:
+            _refuse_unknown_operators(attribute.g)
         if node.domain in ("", "ai.onnx") and util.find_spec(f"onnx2tf.ops.{node.op_type}"):
             continue
         operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -108,7 +117,7 @@ def _onnx2tf(model: Path, inputs: list[str]) -> Any:
 
 
 def _random_inputs(model: Path) -> dict[str, Any]:
-    """Return one reproducible sample for each input of `model`; integers are ones."""
+    """Return one reproducible sample for each input of `model`: normal, integers and booleans 0 or 1."""
     import numpy as np
     import onnx
 
@@ -117,7 +126,7 @@ def _random_inputs(model: Path) -> dict[str, Any]:
     for entry in onnx.load(model).graph.input:
         shape = [d.dim_value for d in entry.type.tensor_type.shape.dim]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
-        values = generator.normal(size=shape) if dtype.kind == "f" else np.ones(shape)
+        values = generator.normal(size=shape) if dtype.kind == "f" else generator.integers(0, 2, shape)
         inputs[entry.name] = values.astype(dtype)
     return inputs
 
@@ -133,36 +142,45 @@ def _run_onnx(model: Path, inputs: dict[str, Any]) -> list[Any]:
 def _axes_back(given: Any, wanted: Any) -> tuple[int, ...]:
     """Return the transposition that gives the ONNX's axes again, found by comparing values.
 
-    onnx2tf moves channels last, and does not always say so.
+    onnx2tf moves channels last, and does not always say so. Among equally near ones the least turned.
     """
     import numpy as np
 
-    best: tuple[float, tuple[int, ...]] | None = None
+    found = []
     for axes in itertools.permutations(range(given.ndim)) if given.ndim <= _MAX_RANK else ():
         turned = given.transpose(axes)
         if turned.shape == wanted.shape:
-            distance = float(np.linalg.norm(turned.astype(np.float64) - wanted))
-            best = min(best or (distance, axes), (distance, axes))
-    if best is None:
+            distance = np.linalg.norm(turned.astype(np.float64) - wanted)
+            share = float(distance / max(float(np.linalg.norm(wanted)), 1e-9))
+            found.append((round(share, _DIGITS), axes))
+    if not found:
         raise RefusedError(f"onnx2tf changed the shape of an output from {wanted.shape} to {given.shape}")
-    return best[1]
+    return min(found)[1]
+
+
+def _spec(name: str, value: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.TensorSpec(value.shape, value.dtype, name=name)
 
 
 def _tflite(
-    network: Any, order: Sequence[str], inputs: dict[str, Any], axes: Sequence[tuple[int, ...]]
+    network: Any, order: Sequence[int], specs: Sequence[Any], outputs: dict[str, tuple[int, ...]]
 ) -> bytes:
-    """Return `network` as TFLite; order: its own order of the inputs; axes: one turn per output."""
+    """Return `network` as TFLite.
+
+    order: which of the inputs the network takes at each place. outputs: name → the turn that gives
+    the ONNX's axes.
+    """
     import tensorflow as tf
 
     def serve(*values: Any) -> dict[str, Any]:
-        by_name = dict(zip(inputs, values, strict=True))
-        results = _as_list(network([by_name[name] for name in order], training=False))
+        results = _as_list(network([values[index] for index in order], training=False))
         return {
-            f"out_{index}": tf.identity(y) if a == tuple(sorted(a)) else tf.transpose(y, a)
-            for index, (y, a) in enumerate(zip(results, axes, strict=True))
+            name: tf.identity(y) if axes == tuple(sorted(axes)) else tf.transpose(y, axes)
+            for y, (name, axes) in zip(results, outputs.items(), strict=True)
         }
 
-    specs = [tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in inputs.items()]
     function = tf.function(serve, input_signature=specs).get_concrete_function()
     content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([function], network).convert()
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,10 +16,12 @@ SIGNATURE = "serving_default"
 def identifier(name: str) -> str:
     """Return `name` as a signature may hold it: ASCII letters, digits, underscores; a letter first.
 
-    TensorFlow's own `:0` at the end is dropped.
+    TensorFlow's own `:0` at the end is dropped. A word of Python's, such as `in`, gets an underscore
+    behind it: TensorFlow makes parameters of the names, and drops the signature where it cannot.
     """
     clean = re.sub(r"\W", "_", name.removesuffix(":0"), flags=re.ASCII)
-    return clean if clean[:1].isalpha() else f"t{clean}"
+    clean = clean if clean[:1].isalpha() else f"t{clean}"
+    return f"{clean}_" if keyword.iskeyword(clean) else clean
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
@@ -37,12 +40,14 @@ def arrange(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> by
 
     content: a file with one signature. The converters sort outputs by name, or as the graph falls
     out. Only the two lists of indices change: the weights keep their 16-byte alignment, which writing
-    the file anew would lose. Raises ExportError where the signature has other names.
+    the file anew would lose. Raises ExportError where there is no signature, or it has other names.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     arranged = bytearray(content)
     model = schema.Model.GetRootAsModel(arranged, 0)
+    if model.SignatureDefsLength() != 1:
+        raise ExportError(f"the converter gave {model.SignatureDefsLength()} signatures instead of one")
     signature, graph = model.SignatureDefs(0), model.Subgraphs(0)
     found_in = [signature.Inputs(i) for i in range(signature.InputsLength())]
     found_out = [signature.Outputs(i) for i in range(signature.OutputsLength())]
