@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +93,7 @@ def _onnx_precision(network: onnx.ModelProto) -> Precision:
         return Precision.W8A32
     weights: Counter[Any] = Counter()
     for tensor in network.graph.initializer:
-        count = 1
-        for size in tensor.dims:
-            count *= size
-        weights[tensor.data_type] += count
+        weights[tensor.data_type] += math.prod(tensor.dims)
     integers = sum(weights[kind] for kind in (TensorProto.INT8, TensorProto.UINT8))
     floats = {Precision.FP32: weights[TensorProto.FLOAT], Precision.FP16: weights[TensorProto.FLOAT16]}
     if {"QuantizeLinear", "QLinearConv", "QLinearMatMul"} & operators:
@@ -114,47 +112,59 @@ def _describe_tflite(path: Path) -> Description:
 def _tflite_precision(path: Path) -> Precision:
     """Return the arithmetic that most of the weights take part in.
 
-    A weight is a constant that some operator reads, of more than one dimension or value; its partner
-    is the operator's first input: int8 weights beside float activations are w8a32.
+    A weight is a constant that an operator reads, straight or through DEQUANTIZE; its partner is the
+    operator's first input that is computed: int8 weights beside float activations are w8a32.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    graph = schema.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0)
-    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
-    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
-    constant = [bool(model.Buffers(tensor.Buffer()).DataLength()) for tensor in tensors]
-    half = {
-        graph.Operators(i).Outputs(0)
-        for i in range(graph.OperatorsLength())
-        if tensors[graph.Operators(i).Inputs(0)].Type() == schema.TensorType.FLOAT16
-        and graph.Operators(i).InputsLength() == 1
-    }
+    graph = schema.Model.GetRootAsModel(path.read_bytes(), 0)
+    stored = _stored_types(graph)
+    body = graph.Subgraphs(0)
     found: Counter[Precision] = Counter()
-    for i in range(graph.OperatorsLength()):
-        operands = [k for k in graph.Operators(i).InputsAsNumpy() if k >= 0]
-        moving = [k for k in operands if not constant[k] and k not in half]
+    for i in range(body.OperatorsLength()):
+        operands = [int(k) for k in body.Operators(i).InputsAsNumpy() if k >= 0]
+        partner = next((body.Tensors(k).Type() for k in operands if k not in stored), None)
+        if partner is None:
+            continue
         for k in operands:
-            if not (constant[k] or k in half):
-                continue
-            kind = schema.TensorType.FLOAT16 if k in half else tensors[k].Type()
-            partner = tensors[moving[0]].Type() if moving else None
-            size = 1
-            for extent in tensors[k].ShapeAsNumpy() if tensors[k].ShapeLength() else ():
-                size *= int(extent)
-            found[_pair(kind, partner, schema.TensorType)] += size
-    del found[Precision.UNKNOWN]
+            if k in stored:
+                size = math.prod(int(extent) for extent in _extents(body.Tensors(k)))
+                found[_pair(stored[k], body.Tensors(k).Type(), partner, schema.TensorType)] += size
     return _majority(dict(found))
 
 
-def _pair(weight: int, activation: int | None, kinds: Any) -> Precision:
-    integers = (kinds.INT8, kinds.UINT8)
-    if weight in integers:
-        if activation in integers:
-            return Precision.W8A8
-        return Precision.W8A32 if activation == kinds.FLOAT32 else Precision.UNKNOWN
-    if weight == kinds.FLOAT16:
+def _stored_types(model: Any) -> dict[int, int]:
+    """Return the stored type of every constant tensor, and of what DEQUANTIZE makes of one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    body = model.Subgraphs(0)
+    tensors = [body.Tensors(index) for index in range(body.TensorsLength())]
+    buffers = [model.Buffers(tensor.Buffer()) for tensor in tensors]  # inside the file's tables, or behind
+    stored = {i: t.Type() for i, t in enumerate(tensors) if buffers[i].DataLength() or buffers[i].Offset()}
+    for i in range(body.OperatorsLength()):
+        operator = body.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex())  # writers fill one of two fields, or both
+        if (
+            max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) == schema.BuiltinOperator.DEQUANTIZE
+            and operator.Inputs(0) in stored
+        ):
+            stored[operator.Outputs(0)] = stored[operator.Inputs(0)]
+    return stored
+
+
+def _extents(tensor: Any) -> Any:
+    return tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
+
+
+def _pair(stored: int, used: int, partner: int, kinds: Any) -> Precision:
+    """Return the precision of a weight stored as one type, used as another, beside an activation."""
+    if stored == kinds.FLOAT16:
         return Precision.FP16
-    return Precision.FP32 if weight == kinds.FLOAT32 else Precision.UNKNOWN
+    if stored in (kinds.INT8, kinds.UINT8) and used == stored:
+        if partner in (kinds.INT8, kinds.UINT8):
+            return Precision.W8A8
+        return Precision.W8A32 if partner == kinds.FLOAT32 else Precision.UNKNOWN
+    return Precision.FP32 if stored == kinds.FLOAT32 else Precision.UNKNOWN
 
 
 def _majority(values: dict[Precision, int]) -> Precision:
