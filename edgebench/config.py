@@ -39,10 +39,11 @@ def load_config(path: Path, kind: type[Record], overrides: Sequence[str] = ()) -
 def parse_config(text: str, kind: type[Record], *, name: str, overrides: Sequence[str] = ()) -> Record:
     """Return YAML text as a `kind`; `name` stands for the text in messages. Raises ConfigError."""
     data, lines = read_yaml(text, name=name)
+    places: dict[Keys, str] = {(): name, **{keys: f"{name}:{line}" for keys, line in lines.items()}}
     for override in overrides:
-        _override(data, override)
-    _check_keys(kind, data, (), lines, name)
-    return _convert(kind, data, lines, name)
+        _override(data, override, places)
+    _check_keys(kind, data, (), places)
+    return _convert(kind, data, places)
 
 
 def read_yaml(text: str, *, name: str) -> tuple[Any, Mapping[Keys, int]]:
@@ -57,9 +58,11 @@ def read_yaml(text: str, *, name: str) -> tuple[Any, Mapping[Keys, int]]:
         raise ConfigError(f"{name}:{line}: not valid YAML: {err.problem or err}") from err
     except yaml.YAMLError as err:
         raise ConfigError(f"{name}: not valid YAML: {err}") from err
+    except RecursionError as err:
+        raise ConfigError(f"{name}: not valid YAML: nested too deeply") from err
     if node is None or not isinstance(data, dict | list):
         raise ConfigError(f"{name}: is empty or has no keys", hint="edgebench init writes a pipeline file")
-    return data, dict(_lines(node, (), name))
+    return data, dict(_lines(node, (), name, set()))
 
 
 @functools.cache
@@ -81,57 +84,69 @@ def _loader() -> type[yaml.SafeLoader]:
     return Loader
 
 
-def _lines(node: yaml.Node, keys: Keys, name: str) -> Iterator[tuple[Keys, int]]:
+def _lines(node: yaml.Node, keys: Keys, name: str, seen: set[int]) -> Iterator[tuple[Keys, int]]:
+    """Yield the line of every key and item; what an alias repeats stands where it is written."""
     import yaml
 
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in seen:
-                raise ConfigError(f"{name}:{line}: key `{key}` is already given in line {seen[key]}")
-            seen[key] = line
+            if key in lines:
+                raise ConfigError(f"{name}:{line}: key `{key}` is already given in line {lines[key]}")
+            lines[key] = line
             yield (*keys, key), line
-            yield from _lines(value_node, (*keys, key), name)
+            yield from _lines(value_node, (*keys, key), name, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield (*keys, index), item.start_mark.line + 1
-            yield from _lines(item, (*keys, index), name)
+            yield from _lines(item, (*keys, index), name, seen)
 
 
-def _override(data: Any, override: str) -> None:
+def _override(data: Any, override: str, places: dict[Keys, str]) -> None:
+    """Set a value in `data`, and its place to the override, so that an error names what is wrong."""
     import yaml
 
-    dotted, equals, value = override.partition("=")
-    if not equals or not dotted:
+    dotted, equals, text = override.partition("=")
+    *parents, last = keys = dotted.split(".")
+    if not equals or not all(keys):
         raise ConfigError(f"override {override!r} has not the form key.key=value")
-    *parents, last = dotted.split(".")
-    place = data
-    for key in parents:
-        if place.get(key) is None:
-            place[key] = {}
-        place = place[key]
-        if not isinstance(place, dict):
-            raise ConfigError(f"override {override!r}: `{key}` holds no keys")
     try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError as err:
+        value = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as err:
         raise ConfigError(f"override {override!r}: the value is not valid YAML") from err
+    section = data
+    for depth, key in enumerate((*parents, last)):
+        if not isinstance(section, dict):
+            held = f"`{keys[depth - 1]}`" if depth else places[()]
+            raise ConfigError(f"override {override!r}: {held} holds no keys")
+        if depth == len(parents):
+            section[last] = value
+        elif section.get(key) is None:
+            section[key] = {}
+            places[tuple(keys[: depth + 1])] = f"override {override!r}"
+        section = section[key]
+    for place in [place for place in places if place[: len(keys)] == tuple(keys)]:
+        del places[place]
+    places[tuple(keys)] = f"override {override!r}"
 
 
-def _check_keys(kind: Any, data: Any, keys: Keys, lines: Mapping[Keys, int], name: str) -> None:
+def _check_keys(kind: Any, data: Any, keys: Keys, places: Mapping[Keys, str]) -> None:
     record = next((arm for arm in _arms(kind) if dataclasses.is_dataclass(arm)), None)
     if record is not None and isinstance(data, dict):
         valid = [field.name for field in dataclasses.fields(record)]
         hints = typing.get_type_hints(record)
         for key, value in data.items():
             if key not in valid:
-                raise _unknown_key(str(key), valid, (*keys, key), lines, name)
-            _check_keys(hints[key], value, (*keys, key), lines, name)
-    elif isinstance(data, list):
+                raise _unknown_key(str(key), valid, (*keys, str(key)), places)
+            _check_keys(hints[key], value, (*keys, key), places)
+    elif isinstance(data, list) and kind is not Any:
         item_kind = next((typing.get_args(arm)[0] for arm in _arms(kind) if typing.get_args(arm)), Any)
         for index, item in enumerate(data):
-            _check_keys(item_kind, item, (*keys, index), lines, name)
+            _check_keys(item_kind, item, (*keys, index), places)
 
 
 def _arms(kind: Any) -> tuple[Any, ...]:
@@ -140,20 +155,18 @@ def _arms(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
-def _unknown_key(key: str, valid: list[str], keys: Keys, lines: Mapping[Keys, int], name: str) -> ConfigError:
+def _unknown_key(key: str, valid: list[str], keys: Keys, places: Mapping[Keys, str]) -> ConfigError:
     near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else f"valid keys here: {', '.join(valid)}"
-    return ConfigError(f"{_place(keys, lines, name)}: unknown key `{key}`", hint=hint)
+    return ConfigError(f"{_place(keys, places)}: unknown key `{key}`", hint=hint)
 
 
-def _place(keys: Keys, lines: Mapping[Keys, int], name: str) -> str:
-    for length in range(len(keys), 0, -1):
-        if keys[:length] in lines:
-            return f"{name}:{lines[keys[:length]]}"
-    return name
+def _place(keys: Keys, places: Mapping[Keys, str]) -> str:
+    """Return the place of `keys`, or of the nearest section around them that has one."""
+    return next(places[part] for n in range(len(keys), -1, -1) if (part := keys[:n]) in places)
 
 
-def _convert(kind: type[Record], data: Any, lines: Mapping[Keys, int], name: str) -> Record:
+def _convert(kind: type[Record], data: Any, places: Mapping[Keys, str]) -> Record:
     import msgspec
 
     try:
@@ -165,7 +178,7 @@ def _convert(kind: type[Record], data: Any, lines: Mapping[Keys, int], name: str
         where = f" (`{dotted}`)" if dotted else ""
         choices = [str(arm.value) for enum_kind in _arms(_kind_at(kind, keys)) for arm in _members(enum_kind)]
         hint = f"valid values: {', '.join(choices)}" if choices else None
-        raise ConfigError(f"{_place(keys, lines, name)}: {message}{where}", hint=hint) from err
+        raise ConfigError(f"{_place(keys, places)}: {message}{where}", hint=hint) from err
 
 
 def _kind_at(kind: Any, keys: Keys) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,64 @@ def test_a_wrong_override_is_refused(override: str) -> None:
     """An override without a value, with an unknown key or through a plain value is a ConfigError."""
     with pytest.raises(ConfigError):
         parse(HEAD, override)
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        (HEAD, "benchmark.calls=many", "override 'benchmark.calls=many': Expected `int`, got `str`"),
+        (HEAD, "benhcmark.calls=3", "override 'benhcmark.calls=3': unknown key `benhcmark`"),
+        (HEAD + "benchmark: {calls: 9}\n", "benchmark.calls=", "override 'benchmark.calls=': Expected `int`"),
+        (HEAD + "benchmark:\n  calls: x\n", "name=b", "p.yaml:5: Expected `int`, got `str`"),
+        ("- a\n", "name=b", "override 'name=b': p.yaml holds no keys"),
+        (HEAD, "name.x=1", "override 'name.x=1': `name` holds no keys"),
+        (HEAD, "a..b=1", "has not the form key.key=value"),
+        (HEAD, "benchmark.calls=[", "the value is not valid YAML"),
+        (HEAD, "seed=" + "[" * 3000, "the value is not valid YAML"),
+    ],
+)
+def test_a_mistake_in_an_override_names_the_override(text: str, override: str, message: str) -> None:
+    """What an override breaks is blamed on it and not on a line of the file, and the other way round."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, override)
+    assert message in caught.value.message
+
+
+def test_on_and_off_are_words_in_overrides_too() -> None:
+    """As in the file, only true and false are booleans."""
+    assert parse(HEAD, "name=on").name == "on"
+    assert parse(HEAD, "name=no").name == "no"
+
+
+def test_aliases_and_merge_keys() -> None:
+    """What an alias repeats and a merge key brings in counts as written there."""
+    pipeline = parse(HEAD + "gates:\n  - &g {gate: size <= 1MB}\n  - *g\nbenchmark:\n  <<: {calls: 5}\n")
+    assert len(pipeline.gates) == 2
+    assert pipeline.benchmark.calls == 5
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefghijkl")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "seed: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        (HEAD + "gates: &a [*a]\n", "p.yaml:4"),
+        (HEAD + "zzz: &a {b: *a}\n", "p.yaml:4: unknown key `zzz`"),
+        (HEAD + BOMB, "p.yaml:4: unknown key `a`"),
+        (HEAD + BOMB.replace("a:", "gates:", 1), "p.yaml:5: unknown key `b`"),
+        (HEAD + "1: x\n", "p.yaml:4: unknown key `1`"),
+        (HEAD + "? [a]\n: b\n", "p.yaml:4: not valid YAML"),
+    ],
+)
+def test_hostile_yaml_is_one_quick_error(text: str, message: str) -> None:
+    """Deep nesting, aliases of themselves, a billion laughs and odd keys neither hang nor crash."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize(
