@@ -13,12 +13,12 @@ from edgebench.progress import Progress, silent
 
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": (
-        "PyTorch models to ONNX and TFLite; distil, prune",
-        ("torch", "litert-torch", "ai-edge-quantizer", "onnxscript", "safetensors"),
+        "PyTorch models to ONNX and TFLite; distil, prune; the demo",
+        ("torch", "litert-torch", "ai-edge-quantizer", "onnxscript", "safetensors", "scikit-learn"),
     ),
     "tensorflow": (
         "Keras and SavedModel to TFLite and ONNX",
-        ("tensorflow|tensorflow-cpu", "tf-keras", "tf2onnx", "ai-edge-quantizer"),
+        ("tensorflow|tensorflow-cpu", "tf-keras", "tf2onnx", "ai-edge-quantizer", "h5py"),
     ),
     "tensorrt": ("engines for NVIDIA GPUs", ("tensorrt",)),
 }
@@ -44,8 +44,8 @@ def examine() -> tuple[Finding, ...]:
         *(_extra(name) for name in EXTRAS),
         _onnx2tf(),
         *_hardware(),
-        _tool("adb", "benchmarks on Android phones"),
-        _tool("ssh", "benchmarks on Jetsons and Pis"),
+        _tool("adb", "Android phones, in a later version"),
+        _tool("ssh", "Jetsons and Pis, in a later version"),
     )
 
 
