@@ -66,11 +66,15 @@ def load(source: Source, samples: Sequence[Array]) -> LoadedTorch:
     example = _example(source, module, names, samples)
     names = (*names, *(f"input_{i}" for i in range(len(names), len(example))))[: len(example)]
     notes = () if source.weights else (f"{source.model}: exported with the factory's own weights",)
+    outputs = _output_names(source.model, module, tuple(tensor[:1] for tensor in example))
+    batch = -1
+    if not _takes(module, example):
+        batch, example = 1, tuple(tensor[:1] for tensor in example)
+        notes = (*notes, f"{source.model}: the batch is fixed at 1: the module fails on two samples")
     inputs = tuple(
-        TensorSpec(name, (-1, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+        TensorSpec(name, (batch, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in zip(names, example, strict=True)
     )
-    outputs = _output_names(source.model, module, example)
     return LoadedTorch(module, inputs, example, outputs, by_name, notes=notes)
 
 
@@ -152,6 +156,18 @@ def _example(
             hint="name a shape, or have an array in the data, for each",
         )
     return example
+
+
+def _takes(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> bool:
+    """Whether the module runs on the example."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            module(*example)
+    except Exception:  # noqa: BLE001 - whatever the user's module raises means no
+        return False
+    return True
 
 
 def _output_names(model: str, module: torch.nn.Module, example: Sequence[torch.Tensor]) -> tuple[str, ...]:

@@ -102,6 +102,8 @@ def _program(job: ConversionJob, model: LoadedTorch) -> tuple[torch.export.Expor
 
     if model.program is not None:
         return model.program, ()
+    if all(spec.shape[0] == 1 for spec in model.inputs):
+        return torch.export.export(model.module, model.example), ()
     batch = torch.export.Dim("batch", min=1, max=65536)
     try:
         return _export(model, {0: batch}, 2), ()

@@ -1,0 +1,98 @@
+"""Small models that the export tests make themselves, and data for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebench.datasets import Dataset
+from edgebench.storage import sha256_bytes
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, image):
+        return self.head(torch.relu(self.norm(self.conv(image))).mean((2, 3)))
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(4, 3)
+
+    def forward(self, zebra, apple):
+        return {"second": self.mix(zebra), "first": zebra * 2 + apple}
+
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.reshape(1, 16) + 1
+
+
+class Eigen(nn.Module):
+    def forward(self, x):
+        return torch.linalg.eigvals(x @ x.transpose(-1, -2)).real
+
+
+def seeded(make):
+    torch.manual_seed(3)
+    return make()
+
+
+def build():
+    return seeded(Net)
+
+
+def two():
+    return seeded(Two)
+
+
+def eigen():
+    return Eigen()
+
+
+def fixed():
+    return Fixed()
+
+
+def nothing():
+    return None
+
+
+def fails():
+    raise RuntimeError("no such luck")
+
+
+def with_example():
+    net = seeded(Net)
+    net.example_inputs = (torch.zeros(1, 3, 8, 8),)
+    return net
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a file of PyTorch factories."""
+    path = tmp_path / "nets.py"
+    path.write_text(MODEL)
+    return path
+
+
+def images(count: int = 24, *, channels_last: bool = False) -> Dataset:
+    """Return random images 8×8 with three channels, and labels of five classes."""
+    source = np.random.default_rng(1)
+    x = source.normal(size=(count, 3, 8, 8)).astype(np.float32)
+    x = np.moveaxis(x, 1, -1) if channels_last else x
+    labels = source.integers(0, 5, count)
+    return Dataset("made by a test", (np.ascontiguousarray(x),), labels, sha256_bytes(x.tobytes()))
