@@ -42,6 +42,10 @@ import numpy as np
 SCHEMA = 1
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "numpy")
 PR_SET_PDEATHSIG = 1
+REQUIRED = {
+    "accuracy": ("runtime", "model", "inputs", "threads"),
+    "latency": ("runtime", "model", "inputs", "threads", "warmup_s", "min_warmup_calls", "calls", "max_s"),
+}
 
 
 class JobError(Exception):
@@ -52,7 +56,11 @@ class JobError(Exception):
         self.kind = kind
 
 
-# --- runtimes: each has place (inputs, outside the clock), call (inside it), answers (outside it) ---
+# --- runtimes ---------------------------------------------------------------------------------
+# Each has prepare (what can be done for an input long before its call), clocked (one call, inputs placed
+# before the clock starts) and answers (one call, outputs copied). `clocked` holds the runtime's own call
+# and nothing else, written out in each class: a shared loop that calls a callable costs 0.3–0.6 µs of a
+# 46 µs model, for after each call the interpreter's own code and data come from a colder cache.
 
 
 class OnnxRuntime:
@@ -60,7 +68,7 @@ class OnnxRuntime:
 
     timed = (
         "InferenceSession.run(None, feed): input arrays ready in memory before the clock starts; the "
-        "runtime's allocation of the outputs is inside"
+        "outputs' allocation and release are inside"
     )
 
     def __init__(self, model: str, threads: int) -> None:
@@ -74,8 +82,6 @@ class OnnxRuntime:
         self.version = onnxruntime.__version__
         self.provider = ",".join(self._session.get_providers())
         self.coverage = "every node"
-        self._feed = {}  # type: Dict[str, Any]
-        self._outputs = []  # type: List[Any]
 
     def arrange(self, names: List[str], shapes: List[Tuple[int, ...]]) -> None:  # noqa: ARG002
         """Take the inputs in the order of `names` where the model has them all."""
@@ -86,17 +92,20 @@ class OnnxRuntime:
         """Return how many arrays a call takes."""
         return len(self._names)
 
-    def place(self, arrays: List[Any]) -> None:
-        """Make `arrays` the inputs of the next call."""
-        self._feed = dict(zip(self._names, arrays))
+    def prepare(self, arrays: List[Any]) -> Dict[str, Any]:
+        """Return the feed of a call on `arrays`."""
+        return dict(zip(self._names, arrays))
 
-    def call(self) -> None:
-        """Run the model once."""
-        self._outputs = self._session.run(None, self._feed)
+    def clocked(self, feed: Dict[str, Any]) -> int:
+        """Return the nanoseconds of one call."""
+        session, clock = self._session, time.perf_counter_ns
+        start = clock()
+        session.run(None, feed)
+        return clock() - start
 
-    def answers(self) -> List[Any]:
-        """Return copies of the last call's outputs."""
-        return [np.array(output) for output in self._outputs]
+    def answers(self, feed: Dict[str, Any]) -> List[Any]:
+        """Return the outputs of one call."""
+        return [np.array(output) for output in self._session.run(None, feed)]
 
 
 class CompiledLiteRt:
@@ -142,21 +151,27 @@ class CompiledLiteRt:
         """Return how many arrays a call takes."""
         return len(self._in)
 
-    def place(self, arrays: List[Any]) -> None:
-        """Make `arrays` the inputs of the next call."""
-        for buffer, array, (shape, dtype) in zip(self._in.values(), arrays, self._taken):
+    def prepare(self, arrays: List[Any]) -> List[Tuple[Any, Any]]:
+        """Return which array a call writes into which buffer. Raises ValueError where one does not fit."""
+        for array, (shape, dtype) in zip(arrays, self._taken):
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
                     "the input is %s%s, the model takes %s%s" % (array.dtype, array.shape, dtype, shape)
                 )
+        return list(zip(self._in.values(), arrays))
+
+    def clocked(self, writes: List[Tuple[Any, Any]]) -> int:
+        """Return the nanoseconds of one call."""
+        model, key, taken, given, clock = self._model, self._key, self._in, self._out, time.perf_counter_ns
+        for buffer, array in writes:
             buffer.write(array)
+        start = clock()
+        model.run_by_name(key, taken, given)
+        return clock() - start
 
-    def call(self) -> None:
-        """Run the model once."""
-        self._model.run_by_name(self._key, self._in, self._out)
-
-    def answers(self) -> List[Any]:
-        """Return copies of the last call's outputs."""
+    def answers(self, writes: List[Tuple[Any, Any]]) -> List[Any]:
+        """Return the outputs of one call."""
+        self.clocked(writes)
         return [
             buffer.read(int(np.prod(shape)), dtype.type).reshape(shape)
             for buffer, (shape, dtype) in zip(self._out.values(), self._given)
@@ -198,17 +213,22 @@ class InterpreterLiteRt:
         """Return how many arrays a call takes."""
         return len(self._in)
 
-    def place(self, arrays: List[Any]) -> None:
-        """Make `arrays` the inputs of the next call."""
-        for index, array in zip(self._in, arrays):
-            self._interpreter.set_tensor(index, array)
+    def prepare(self, arrays: List[Any]) -> List[Tuple[int, Any]]:
+        """Return which array a call copies into which tensor."""
+        return list(zip(self._in, arrays))
 
-    def call(self) -> None:
-        """Run the model once."""
-        self._interpreter.invoke()
+    def clocked(self, writes: List[Tuple[int, Any]]) -> int:
+        """Return the nanoseconds of one call."""
+        interpreter, clock = self._interpreter, time.perf_counter_ns
+        for index, array in writes:
+            interpreter.set_tensor(index, array)
+        start = clock()
+        interpreter.invoke()
+        return clock() - start
 
-    def answers(self) -> List[Any]:
-        """Return copies of the last call's outputs."""
+    def answers(self, writes: List[Tuple[int, Any]]) -> List[Any]:
+        """Return the outputs of one call."""
+        self.clocked(writes)
         return [self._interpreter.get_tensor(index) for index in self._out]
 
 
@@ -260,9 +280,16 @@ def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
     """Return a result's arrays, `meta` among them as JSON bytes. Raises JobError."""
     if job.get("schema") != SCHEMA:
         raise JobError("job", "the job has schema %r, this agent knows %d" % (job.get("schema"), SCHEMA))
+    if job.get("mode") not in REQUIRED:
+        raise JobError("job", "unknown mode %r" % job.get("mode"))
+    missing = [key for key in REQUIRED[job["mode"]] if key not in job]
+    if missing:
+        raise JobError("job", "the job lacks %s" % ", ".join(missing))
     before = _usage()
     affinity = _bind(job.get("affinity"))
     columns = [np.load(path, mmap_mode="r", allow_pickle=False) for path in job["inputs"]]
+    if len({len(column) for column in columns}) != 1:
+        raise JobError("input", "the inputs have %s rows" % [len(column) for column in columns])
     runtime, meta = _load(job, columns)
     meta["affinity"] = affinity
     accuracy = job["mode"] == "accuracy"
@@ -331,14 +358,12 @@ def _makers(name: str) -> List[Callable[[str, int], Any]]:
 
 def _first_call(runtime: Any, arrays: List[Any]) -> int:
     try:
-        runtime.place([np.array(array) for array in arrays])
-        start = time.perf_counter_ns()
-        runtime.call()
-        return time.perf_counter_ns() - start
+        return int(runtime.clocked(runtime.prepare([np.array(array) for array in arrays])))
     except MemoryError:
         raise
     except Exception as err:  # native runtimes raise types of their own
-        raise JobError("model", "the model's first call failed: %s" % _words(err)) from err
+        kind = "input" if type(err).__name__ in ("InvalidArgument", "ValueError") else "model"
+        raise JobError(kind, "the model's first call failed: %s" % _words(err)) from err
 
 
 def _answer(runtime: Any, columns: List[Any]) -> Dict[str, Any]:
@@ -346,9 +371,8 @@ def _answer(runtime: Any, columns: List[Any]) -> Dict[str, Any]:
     answers = {}  # type: Dict[str, Any]
     rows = len(columns[0])
     for row in range(rows):
-        runtime.place([np.array(column[row]) for column in columns])
-        runtime.call()
-        for index, output in enumerate(runtime.answers()):
+        ready = runtime.prepare([np.array(column[row]) for column in columns])
+        for index, output in enumerate(runtime.answers(ready)):
             name = "output_%d" % index
             if name not in answers:
                 answers[name] = np.empty((rows, *output.shape), output.dtype)
@@ -357,35 +381,31 @@ def _answer(runtime: Any, columns: List[Any]) -> Dict[str, Any]:
 
 
 def _time(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the nanoseconds of every call; warm-up ends after enough calls and enough time."""
-    rows = [[np.array(column[row]) for column in columns] for row in range(len(columns[0]))]
-    limit_ns = int(float(job["max_s"]) * 1e9)
+    """Return the nanoseconds of every call; warm-up ends after enough calls and enough time.
+
+    The timings go into a list made beforehand, and the garbage collector rests: storing them in a numpy
+    array instead makes the next call of a 46 µs model 0.3 µs slower.
+    """
+    rows = [runtime.prepare([np.array(column[row]) for column in columns]) for row in range(len(columns[0]))]
+    limit_ns, calls = int(float(job["max_s"]) * 1e9), int(job["calls"])
+    least_ns, least = min(int(float(job["warmup_s"]) * 1e9), limit_ns), int(job["min_warmup_calls"])
+    clocked, clock, count = runtime.clocked, time.perf_counter_ns, len(rows)
+    warmup, latency, done, reached = [], [0] * calls, 0, 0  # type: Tuple[List[int], List[int], int, int]
     gc.collect()
     gc.disable()
-    warmup, reached = [], 0  # type: Tuple[List[int], int]
-    least_ns = min(int(float(job["warmup_s"]) * 1e9), limit_ns)
-    begin = time.perf_counter_ns()
-    while reached < least_ns or (len(warmup) < int(job["min_warmup_calls"]) and reached < limit_ns):
-        warmup.append(_one(runtime, rows[len(warmup) % len(rows)]))
-        reached = time.perf_counter_ns() - begin
-    calls = int(job["calls"])
-    latency = np.full(calls, -1, np.int64)
-    done, begin = 0, time.perf_counter_ns()
-    while done < calls and (done == 0 or time.perf_counter_ns() - begin < limit_ns):
-        latency[done] = _one(runtime, rows[done % len(rows)])
+    begin = clock()
+    while reached < least_ns or (len(warmup) < least and reached < limit_ns):
+        warmup.append(clocked(rows[len(warmup) % count]))
+        reached = clock() - begin
+    begin = clock()
+    while done < calls:
+        latency[done] = clocked(rows[done % count])
         done += 1
+        if clock() - begin >= limit_ns:
+            break
     gc.enable()
     meta["ended_by"] = "calls" if done == calls else "time"
-    return {"latency_ns": latency[:done], "warmup_ns": np.array(warmup, np.int64)}
-
-
-def _one(runtime: Any, arrays: List[Any]) -> int:
-    """Return the nanoseconds of one call; placing its inputs is outside."""
-    runtime.place(arrays)
-    call, clock = runtime.call, time.perf_counter_ns
-    start = clock()
-    call()
-    return clock() - start
+    return {"latency_ns": np.array(latency[:done], np.int64), "warmup_ns": np.array(warmup, np.int64)}
 
 
 # --- the process and its machine ----------------------------------------------------------------
@@ -524,7 +544,8 @@ def main(argv: List[str]) -> int:
     else:
         return 0
     print("%s: %s" % (kind, message), file=sys.stderr)
-    _write(job["result"], {"meta": _as_array({"error": message, "kind": kind})})
+    with suppress(OSError):  # where not even this can be written, the line above has said why
+        _write(job["result"], {"meta": _as_array({"error": message, "kind": kind})})
     return 1
 
 
