@@ -55,16 +55,18 @@ def latency_unit(results: Results) -> str:
 
 
 def footnotes(results: Results) -> tuple[str, ...]:
-    """Return why some percentiles are not printed."""
+    """Return why some percentiles, and some ends of their intervals, are not printed."""
     missing = []
     for quantity, q in QUANTILES.items():
         least = statistics.needed_calls(q, CONFIDENCE)
         if any(0 < artifact.calls < least for artifact in results.artifacts):
             missing.append(f"{quantity} needs at least {least} calls")
-    if not missing:
-        return ()
-    why = "; ".join(missing)
-    return (f"{NONE} for a percentile that the calls do not support at {percent(CONFIDENCE)}: {why}.",)
+    why = f"{NONE} for a percentile that the calls do not support at {percent(CONFIDENCE)}"
+    notes = [f"{why}: {'; '.join(missing)}."] if missing else []
+    shown = [row for row in results.rows if row.quantity in set(QUANTILES)]
+    if any(row.lower is None or row.upper is None for row in shown):
+        notes.append(f"{NONE} in brackets for an end that the calls do not bound.")
+    return tuple(notes)
 
 
 def _interval(row: Row, scale: float) -> str:

@@ -117,7 +117,7 @@ def _matrix_row(artifact: ArtifactVerdict, criteria: Sequence[str], *, with_devi
 def _matrix_cell(result: GateResult | None) -> Markup:
     if result is None:
         return tag("td", tag("span", "does not apply", class_="soft"))
-    return tag("td", mark(result.answer), tag("small", value_text(result.value, result.unit)))
+    return tag("td", mark(result.answer), tag("small", value_text(result.value, result.unit), class_="line"))
 
 
 def _all_gates(verdict: Verdict) -> Markup:

@@ -8,7 +8,7 @@ from edgebench.benchmark.evidence import LatencySamples
 from edgebench.reports.cells import latency_unit
 from edgebench.reports.estimates import Key
 from edgebench.reports.gates import QUANTILES, Quantity, parse_gate
-from edgebench.reports.markup import Markup, tag
+from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.plots import COLOURS, LatencyStrip, TradePoint, latency_figure, trade_figure
 from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.units import UNITS, Dimension, unit_text
@@ -77,7 +77,12 @@ def _figure_section(title: str, figure: Markup, caption: str, results: Results) 
     formats = sorted({artifact.format for artifact in results.artifacts})
     key = [tag("li", tag("span", style=f"background: {COLOURS[f]}"), f) for f in formats if f in COLOURS]
     note = tag("figcaption", caption, " The tables give the numbers.")
-    return tag("section", tag("h2", title), tag("ul", *key, class_="key"), tag("figure", figure, note))
+    return tag(
+        "section",
+        tag("h2", title),
+        tag("ul", *key, class_="key"),
+        tag("figure", scroll(figure, "figure"), note),
+    )
 
 
 def _label(results: Results, artifact: MeasuredArtifact) -> str:

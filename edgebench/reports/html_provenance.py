@@ -185,4 +185,4 @@ def _session_row(results: Results, measurement: Measurement, session: Session) -
 
 def _aligned(column: int) -> str | None:
     """Return the class of a session column: numbers stand right, the name and the time left."""
-    return None if column in (0, 2) else "num"
+    return {0: None, 2: "line"}.get(column, "num")

@@ -26,7 +26,7 @@ def figures_section(results: Results) -> Markup:
         tag("h2", "Figures"),
         tag("p", "In brackets stands the two-sided 95 % interval; for load, first call and memory, "
             "which are medians over the sessions, the smallest and the largest. ",
-            *footnotes(results)),
+            " ".join(footnotes(results))),
         tag("h3", "Size and accuracy"),
         _size_table(results),
         tag("h3", "Speed and memory"),
@@ -60,11 +60,16 @@ def _speed_table(results: Results) -> Markup:
             _session_cell(results, artifact, Quantity.LOAD, 1),
             _session_cell(results, artifact, Quantity.FIRST, 1),
             _session_cell(results, artifact, Quantity.MEMORY, 1e6),
-            Cell(f"{artifact.calls:,}", f"in {artifact.sessions} sessions") if artifact.calls else Cell(NONE),
+            _calls_cell(artifact),
         ]
         for artifact in results.artifacts
     ]
     return _table(results, (*names, "peak memory (MB)", "calls"), rows)
+
+
+def _calls_cell(artifact: MeasuredArtifact) -> Cell:
+    sessions = f"in {artifact.sessions} session{'' if artifact.sessions == 1 else 's'}"
+    return Cell(f"{artifact.calls:,}", sessions) if artifact.calls else Cell(NONE)
 
 
 def _session_cell(results: Results, artifact: MeasuredArtifact, quantity: Quantity, scale: float) -> Cell:

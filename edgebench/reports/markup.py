@@ -38,9 +38,9 @@ def broken(name: str) -> Markup:
     return Markup("<wbr>".join(joined(part) for part in parts if part))
 
 
-def scroll(table: Markup) -> Markup:
-    """Return a table that scrolls sideways by itself where the window is narrow."""
-    return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label="table")
+def scroll(content: Markup, label: str = "table") -> Markup:
+    """Return a table or figure that scrolls sideways by itself where the window is narrow."""
+    return tag("div", content, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
 def joined(*children: object) -> Markup:

@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 import string
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ _INK, _FAINT = "#010203", "#040506"
 
 COLOURS = {"onnx": "#3a7fc1", "tflite": "#d9792b", "tensorrt": "#5b9a3c"}
 MARKERS = {"fp32": "o", "fp16": "s", "w8a32": "^", "w8a8": "D", "unknown": "P"}
-_LABEL = 34
+_LABEL = 29
+"""Columns of a label: what the widest of the usual fonts fits beside the axes."""
 _BINS = 36
 _WIDTH = 9.6
 
@@ -76,14 +78,15 @@ def latency_figure(strips: Sequence[LatencyStrip], unit: str, bounds: Sequence[t
     bounds: gates on a percentile, in `unit`; those far beyond the data are not drawn.
     """
     with _figure(0.95 + 0.62 * len(strips)) as (figure, done):
-        axes = figure.add_axes((0.27, 0.6 / figure.get_figheight(), 0.70, 1 - 0.95 / figure.get_figheight()))
+        height = figure.get_figheight()
+        axes = figure.add_axes((0.30, 0.6 / height, 0.67, 1 - 0.95 / height))
         left, right = _range(strips, bounds)
         for row, strip in enumerate(strips):
             _strip(axes, len(strips) - 1 - row, strip, left, right)
         axes.set_xscale("log" if right / left > 8 else "linear")  # noqa: PLR2004 - where a linear axis crowds
         axes.set_xlim(left, right)
         axes.set_ylim(-0.45, len(strips) - 0.2)
-        axes.set_yticks(range(len(strips)), [shortened(s.label, _LABEL) for s in reversed(strips)])
+        axes.set_yticks(range(len(strips)), [_label(s.label) for s in reversed(strips)])
         axes.set_xlabel(f"latency of one call ({unit})")
         for name, bound in bounds:
             if left <= bound <= right:
@@ -98,7 +101,7 @@ def latency_figure(strips: Sequence[LatencyStrip], unit: str, bounds: Sequence[t
 def trade_figure(points: Sequence[TradePoint]) -> Markup:
     """Return size against top-1 with intervals, every point with a letter of the key, as SVG."""
     with _figure(max(3.2, 0.9 + 0.27 * len(points))) as (figure, done):
-        axes = figure.add_axes((0.08, 0.16, 0.58, 0.78))
+        axes = figure.add_axes((0.08, 0.16, 0.53, 0.78))
         for point in points:
             colour, marker = COLOURS.get(point.format, _INK), MARKERS.get(point.precision, "P")
             errors = [[point.top1 - point.lower], [point.upper - point.top1]]
@@ -160,6 +163,14 @@ def _plain_axes(axes: Any) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
+def _label(text: str) -> str:
+    """Return a label cut in its middle to the columns that it has; letters of the East take two."""
+    length = _LABEL
+    while sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in shortened(text, length)) > _LABEL:
+        length -= 1
+    return shortened(text, length)
+
+
 def _range(strips: Sequence[LatencyStrip], bounds: Sequence[tuple[str, float]]) -> tuple[float, float]:
     """Return the axis's ends: nearly all calls, all percentiles, and a bound that is near."""
     low = min(float(np.min(s.times)) for s in strips)
@@ -174,7 +185,8 @@ def _strip(axes: Any, y: float, strip: LatencyStrip, left: float, right: float) 
     """Draw one row: the shape of the distribution, and the percentiles below it."""
     colour = COLOURS.get(strip.format, _INK)
     least, most = (float(end) for end in np.quantile(strip.times, (0.002, 0.998)))
-    edges = np.geomspace(max(least * 0.98, left), min(most * 1.02, right), _BINS + 1)
+    start = max(least * 0.98, left)
+    edges = np.geomspace(start, max(min(most * 1.02, right), start * 1.001), _BINS + 1)
     counts, _ = np.histogram(strip.times, edges)
     heights = y + 0.62 * np.repeat(counts / max(int(counts.max()), 1), 2)
     axes.fill_between(np.repeat(edges, 2)[1:-1], y, heights, color=colour, alpha=0.45, linewidth=0)
@@ -231,7 +243,7 @@ def _letters(axes: Any, points: Sequence[TradePoint]) -> None:
         place = (point.size_mb, point.top1)
         axes.annotate(letter, place, (7, 5 + 12 * len(near)), "data", "offset points", weight="bold")
         colour, marker = COLOURS.get(point.format, _INK), MARKERS.get(point.precision, "P")
-        label = f"{letter}  {shortened(point.label, _LABEL)}"
+        label = f"{letter}  {_label(point.label)}"
         handles.append(
             Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=7, label=label)
         )

@@ -1,0 +1,26 @@
+"""A run's folder on disk, as a benchmark leaves it, from evidence made in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evidence_builders import Run
+
+from edgebench.benchmark.evidence import LatencySamples
+from edgebench.benchmark.evidence_files import write_answers, write_evidence, write_session
+
+
+def write_run(folder: Path, run: Run) -> Path:
+    """Write evidence, timings and answers into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_evidence(folder, run.evidence)
+    for measurement in run.evidence.measurements:
+        key = (measurement.artifact.id, measurement.device.uri)
+        samples = run.samples.get(key)
+        for session in measurement.sessions if samples is not None else ():
+            chosen = samples.session == session.index
+            part = LatencySamples(samples.latency_ns[chosen], samples.session[chosen], samples.warmup_ns)
+            write_session(folder, session, part, job="test")
+        if measurement.accuracy is not None:
+            write_answers(folder, measurement.accuracy, run.answers[key], job="test")
+    return folder
