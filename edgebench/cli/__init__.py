@@ -5,7 +5,9 @@ Only click is loaded until a verb runs; the table below is all that `--help` nee
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 from typing import NoReturn
 
@@ -15,6 +17,8 @@ from edgebench import __version__
 from edgebench.errors import EdgebenchError
 
 INTERRUPTED = 130
+READER_GONE = 141
+"""128 + SIGPIPE, as `cat file | head -1` ends."""
 VERBS = {
     "export": "Convert and quantize a model; write artifacts with manifests.",
     "benchmark": "Measure artifacts: latency, memory, accuracy; write evidence.",
@@ -76,17 +80,17 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; every expected failure is one line, a hint and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(call(sys.argv[1:]))
 
 
-def run(argv: list[str]) -> int:
+def call(argv: list[str]) -> int:
     """Run the command line on `argv` and return its exit code."""
     try:
-        code = cli.main(argv, prog_name="edgebench", standalone_mode=False, auto_envvar_prefix="EDGEBENCH")
+        code = _invoke(argv)
     except EdgebenchError as err:
-        click.echo(f"edgebench: error: {err}", err=True)
-        return err.exit_code
-    except click.exceptions.Exit as err:
+        from edgebench.cli.terminal import fit_to_show
+
+        click.echo(f"edgebench: error: {fit_to_show(str(err))}", err=True)
         return err.exit_code
     except click.ClickException as err:
         err.show()
@@ -95,6 +99,21 @@ def run(argv: list[str]) -> int:
         click.echo("edgebench: interrupted; what was finished is kept", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     return code if isinstance(code, int) else 0
+
+
+def _invoke(argv: list[str]) -> object:
+    """Return what the command returns; click's `main` would give a reader that left the code of NO-GO."""
+    if "_EDGEBENCH_COMPLETE" in os.environ:  # the shell asks for words
+        return cli.main(argv, prog_name="edgebench")
+    try:
+        with cli.make_context("edgebench", list(argv), auto_envvar_prefix="EDGEBENCH") as context:
+            code: object = cli.invoke(context)
+    except click.exceptions.Exit as err:
+        code = err.exit_code
+    if sys.stdout is not None:  # it is None where the shell closed it
+        sys.stdout.flush()
+    return code

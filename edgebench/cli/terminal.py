@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from edgebench.storage import encode_json
-
 Command = TypeVar("Command", bound=Callable[..., Any])
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def json_option(command: Command) -> Command:
@@ -28,11 +28,13 @@ class StderrProgress:
     """Progress on stderr: one line rewritten on a terminal, one line a message elsewhere."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty() and "CI" not in os.environ
+        plain = "CI" in os.environ or os.environ.get("TERM") == "dumb"
+        self._live = sys.stderr.isatty() and not plain
         self._last = ""
 
     def __call__(self, message: str, *, done: int | None = None, total: int | None = None) -> None:
         """Show `message`; on a terminal with a count and, in place, over the line before."""
+        message = fit_to_show(message)
         count = "" if done is None or total is None else f"[{done}/{total}] "
         if self._live:
             width = max(20, _terminal_width() - 1)
@@ -67,15 +69,17 @@ def talk(quiet: bool) -> Any:
 
 def print_json(record: object) -> None:
     """Print a record as JSON on stdout."""
+    from edgebench.storage import encode_json
+
     click.echo(encode_json(record).decode(), nl=False)
 
 
 def tell(lines: tuple[str, ...] | list[str]) -> None:
     """Print notes on stderr, one line each."""
     for line in lines:
-        click.echo(f"note: {line}", err=True)
+        click.echo(f"note: {fit_to_show(line)}", err=True)
 
 
-def color_wanted() -> bool:
-    """Return whether stdout takes colour: a terminal, and NO_COLOR is not set."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+def fit_to_show(text: str) -> str:
+    """Return text without the control characters by which a file's content could steer a terminal."""
+    return _CONTROL.sub("\ufffd", text)

@@ -12,7 +12,7 @@ import pytest
 from processes import edgebench
 
 from edgebench import __version__
-from edgebench.cli import VERBS, cli, run
+from edgebench.cli import VERBS, call, cli
 
 HEAVY = {
     "numpy",
@@ -44,7 +44,9 @@ def commands() -> list[tuple[str, click.Command]]:
 
 def test_help_loads_click_and_nothing_heavy(tmp_path: Path) -> None:
     """`edgebench --help` imports none of the heavy packages."""
-    code = "import sys; from edgebench.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from edgebench.cli import call; call(['--help']); print(*sys.modules, file=sys.stderr)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -73,13 +75,13 @@ def test_the_table_of_verbs_repeats_each_commands_own_first_line(verb: str) -> N
 
 def test_a_misspelt_verb_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     """`edgebench exprot` exits 2 and offers `export`."""
-    assert run(["exprot"]) == 2
+    assert call(["exprot"]) == 2
     assert "Did you mean `export`?" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`--version` prints the package's version."""
-    assert run(["--version"]) == 0
+    assert call(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from evidence_builders import Run
+from typing import TYPE_CHECKING
 
 from edgebench.benchmark.evidence import LatencySamples
 from edgebench.benchmark.evidence_files import write_answers, write_evidence, write_session
+
+if TYPE_CHECKING:
+    from evidence_builders import Run
 
 
 def write_run(folder: Path, run: Run) -> Path:
