@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgebench.pipeline_content import model_sha256
 from edgebench.pipeline_file import DistilConfig, Pipeline, PruneConfig
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
@@ -15,22 +17,25 @@ from edgebench.storage import sha256_path, to_plain, write_json
 WEIGHTS = "weights.safetensors"
 
 
+@dataclass(slots=True)
 class Compression:
-    """The steps of one pipeline, in order; remembers the weights so far and what was done."""
+    """The steps of one pipeline, in order; remembers the weights so far and what was done.
 
-    def __init__(self, pipeline: Pipeline, base: Path, *, fresh: bool, progress: Progress) -> None:
-        """Start from the pipeline's own weights, or from none."""
-        self._pipeline = pipeline
-        self._base = base
-        self._fresh = fresh
-        self._progress = progress
-        given = pipeline.model.weights
-        self.weights: Path | None = base / given if given else None
-        self.steps: tuple[str, ...] = ()
+    base: where the pipeline's relative paths start. data_sha256: the training data's fingerprint.
+    """
+
+    pipeline: Pipeline
+    base: Path
+    data_sha256: str | None
+    fresh: bool
+    progress: Progress
+    weights: Path | None = None
+    steps: tuple[str, ...] = field(default=())
 
     def run(self) -> tuple[Path, tuple[str, ...]] | None:
         """Return the last step's weights and what was done in words; None where nothing was asked for."""
-        compress = self._pipeline.compress
+        given, compress = self.pipeline.model.weights, self.pipeline.compress
+        self.weights = self.base / given if given else None
         if compress.train is not None:
             record = self._step("train", epochs=compress.train.epochs)
             self._note("trained", record)
@@ -41,9 +46,8 @@ class Compression:
         return (self.weights, self.steps) if self.weights is not None and self.steps else None
 
     def _distil(self, config: DistilConfig) -> None:
-        teacher = self._base / config.teacher.weights if config.teacher.weights else None
-        if teacher is None:
-            teacher = self._teacher(config)
+        given = config.teacher.weights
+        teacher = self.base / given if given else self._teacher(config)
         record = self._step(
             "distil",
             epochs=config.epochs,
@@ -56,8 +60,7 @@ class Compression:
 
     def _teacher(self, config: DistilConfig) -> Path:
         job = {"model": config.teacher.model, "epochs": config.teacher.epochs}
-        folder = self._run("train", "train the teacher", job, None)
-        return folder / WEIGHTS
+        return self._run("train", "train the teacher", job, None) / WEIGHTS
 
     def _prune(self, config: PruneConfig) -> None:
         record = self._step("prune", sparsity=config.sparsity)
@@ -67,7 +70,7 @@ class Compression:
             self._note("fine-tuned with zeros kept", record)
 
     def _step(self, function: str, **settings: Any) -> Mapping[str, Any]:
-        job = {"model": self._pipeline.model.model, **settings}
+        job = {"model": self.pipeline.model.model, **settings}
         folder = self._run(function, function, job, self.weights)
         self.weights = folder / WEIGHTS
         record: Mapping[str, Any] = json.loads((folder / "record.json").read_bytes())
@@ -76,42 +79,33 @@ class Compression:
     def _run(self, function: str, what: str, job: dict[str, Any], weights: Path | None) -> Path:
         from edgebench.exporters.worker import run_worker
 
-        data = self._pipeline.data
+        data = self.pipeline.data
         arguments = {
             **job,
             "weights": weights,
             "data": data.train,
             "preprocessing": to_plain(data.preprocessing),
-            "seed": self._pipeline.seed,
+            "seed": self.pipeline.seed,
         }
 
         def make(folder: Path) -> None:
-            placed = {**arguments, "base": self._base, "out": folder / WEIGHTS}
+            placed = {**arguments, "base": self.base, "out": folder / WEIGHTS}
             plain = {name: str(v) if isinstance(v, Path) else v for name, v in placed.items()}
             record = run_worker(f"edgebench.compression.steps:{function}", plain, what=what)
             write_json(folder / "record.json", record)
 
         key = {"function": function, **self._content(arguments)}
-        return cached_step(what, key, make, fresh=self._fresh, progress=self._progress)
+        return cached_step(what, key, make, fresh=self.fresh, progress=self.progress)
 
     def _content(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments with files as hashes, so that the key follows content and not place."""
-        content: dict[str, Any] = {}
-        for name, value in arguments.items():
-            content[name] = sha256_path(value) if isinstance(value, Path) else value
-            if name in ("model", "teacher", "data") and isinstance(value, str):
-                content[f"{name}_sha256"] = spec_hash(value, self._base)
-        return content
+        content = {name: sha256_path(v) if isinstance(v, Path) else v for name, v in arguments.items()}
+        for name in ("model", "teacher"):
+            if name in arguments:
+                content[f"{name}_sha256"] = model_sha256(arguments[name], self.base)
+        return {**content, "data_sha256": self.data_sha256}
 
     def _note(self, what: str, record: Mapping[str, Any]) -> None:
         accuracy = f", {100 * record['accuracy']:.1f} % on the training data" if "accuracy" in record else ""
         epochs = f" for {record['epochs']} epochs" if "epochs" in record else ""
         self.steps = (*self.steps, f"{what}{epochs}{accuracy}")
-
-
-def spec_hash(spec: str, base: Path) -> str | None:
-    """Return the SHA-256 of the file or folder that a spec string names; None where it has none."""
-    from edgebench.user_code import is_function_spec, source_path
-
-    path = source_path(spec, base=base) if is_function_spec(spec) else base / spec
-    return sha256_path(path) if path is not None and path.exists() else None

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -15,7 +16,12 @@ from typing import Any, TypeVar
 from edgebench.errors import InputError, StorageError
 
 Record = TypeVar("Record")
-_CHUNK = 1 << 20
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EIO, errno.ENOLCK, errno.ENOTSUP}
+_SCRATCH = "edgebench-scratch-"
 
 
 @contextlib.contextmanager
@@ -24,16 +30,32 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(err):
             raise StorageError(
-                f"{path}: the disk is full", hint="free some space, or choose another folder with -o"
+                f"{path}: the disk is full", hint=f"free some space, or choose another folder {_by(path)}"
             ) from err
-        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if err.errno in _REFUSED:
             raise StorageError(
                 f"{path}: cannot be written ({os.strerror(err.errno)})",
-                hint="choose a folder you may write to with -o",
+                hint=f"choose a folder you may write to {_by(path)}",
             ) from err
         raise
+
+
+def is_full(err: OSError) -> bool:
+    """Return whether an error of the operating system says that a disk is full.
+
+    numpy drops the number of the error: `64 requested and 0 written` is what it says of a full disk.
+    """
+    return err.errno in _FULL or (err.errno is None and " requested and " in str(err))
+
+
+def _by(path: Path) -> str:
+    """Return how the folder that `path` lies in is chosen."""
+    if any(part.startswith(_SCRATCH) for part in path.parts):
+        return "with the environment variable TMPDIR"
+    inside = path.absolute().is_relative_to(cache_folder().absolute())
+    return "with the environment variable EDGEBENCH_CACHE" if inside else "with -o"
 
 
 @contextlib.contextmanager
@@ -125,6 +147,8 @@ def read_json(path: Path, kind: type[Record]) -> Record:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as err:
         raise InputError(f"{path}: no such file") from err
+    except OSError as err:
+        raise InputError(f"{path}: cannot be read ({err.strerror})") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise InputError(f"{path}: not a valid {kind.__name__} file: {err}") from err
 
@@ -163,13 +187,61 @@ def folder_lock(folder: Path) -> Iterator[None]:
         stream = (folder / ".lock").open("a+")
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with storage_errors(folder):
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             raise StorageError(
                 f"{folder}: another edgebench run is writing here",
                 hint="wait for it, or choose another folder with -o",
             ) from err
         yield
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what writes that were killed left in a folder that this process holds."""
+    for left in folder.rglob(".*.part"):
+        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield an empty folder for what is thrown away, gone afterwards; $TMPDIR says where.
+
+    What killed programs left there is swept away: the kernel has freed their locks. Raises
+    StorageError where no such folder can be made.
+    """
+    place = Path(tempfile.gettempdir())
+    with storage_errors(place / _SCRATCH):
+        _sweep_scratch(place)
+        folder, handle = _locked_scratch(place)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked_scratch(place: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+        with contextlib.suppress(FileNotFoundError):  # another program swept it before it was locked
+            handle = os.open(folder, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, handle
+            os.close(handle)
+
+
+def _sweep_scratch(place: Path) -> None:
+    for left in place.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):  # another user's, held by a living program, or gone by now
+            handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def cache_folder() -> Path:

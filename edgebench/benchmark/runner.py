@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -112,15 +113,21 @@ def benchmark(
     _check(request)
     cores = parse_cores(request.affinity)
     device = open_device(request.device) if device is None else device
-    host = open_host(device, request.out)
-    run = _Run(request, host, device.facts(), cores, progress)
-    try:
-        evidence = run.measure()
-    finally:
-        device.clear(host.workspace)
-        shutil.rmtree(host.local, ignore_errors=True)
+    with _host(device, request.out) as host:
+        evidence = _Run(request, host, device.facts(), cores, progress).measure()
     files.write_evidence(request.out, evidence)
     return evidence
+
+
+@contextlib.contextmanager
+def _host(device: Device, out: Path) -> Iterator[AgentHost]:
+    """Yield the device with the agent on it; neither side keeps anything of the work."""
+    workspace = device.workspace(out)
+    try:
+        yield open_host(device, out)
+    finally:
+        device.clear(workspace)
+        shutil.rmtree(out / ".work", ignore_errors=True)
 
 
 def parse_cores(text: str | None) -> tuple[int, ...]:
@@ -168,13 +175,16 @@ class _Run:
         labelled = self.request.data is not None and self.request.data.labels is not None
         if labelled:
             for index, finding in enumerate(findings):
-                self._tell("accuracy", finding, index, len(findings))
-                finding.accuracy = _attempt(finding, self._accuracy)
+                count = (index, len(findings))
+                finding.accuracy = _attempt(finding, partial(self._accuracy, count=count))
         self._latency(findings)
         return self._evidence(findings)
 
-    def _tell(self, what: str, finding: _Findings, done: int, total: int) -> None:
-        self.progress(f"{what} of {finding.artifact.id}", done=done, total=total)
+    def _tell(self, what: str, finding: _Findings, count: tuple[int, int], *, kept: bool) -> None:
+        """Report what is done now, or kept from before. count: how many are done, and of how many."""
+        done, total = count
+        ending = ": kept from before" if kept else ""
+        self.progress(f"{what} of {finding.artifact.id}{ending}", done=done, total=total)
 
     # --- latency --------------------------------------------------------------------------------
 
@@ -184,13 +194,11 @@ class _Run:
         for index in range(self.request.sessions):
             for place in np.random.default_rng([self.request.seed, index]).permutation(len(findings)):
                 finding = findings[place]
-                if finding.failure is None:
-                    self._tell(f"session {index + 1}", finding, done, total)
-                    session = _attempt(finding, partial(self._session, index=index))
-                    finding.sessions += [session] if session else []
+                session = _attempt(finding, partial(self._session, index=index, count=(done, total)))
+                finding.sessions += [session] if session else []
                 done += 1
 
-    def _session(self, finding: _Findings, index: int) -> Session:
+    def _session(self, finding: _Findings, index: int, count: tuple[int, int]) -> Session:
         request, artifact = self.request, finding.artifact
         stem = files.file_stem(artifact.id)
         relative = f"samples/{stem}.s{index}.parquet"
@@ -206,6 +214,7 @@ class _Run:
         }
         job = self._hash(artifact, settings)
         known = files.read_session(request.out / relative, job)
+        self._tell(f"session {index + 1}", finding, count, kept=known is not None)
         if known is not None:
             return known
         group = grouping(artifact, request.data, largest=1)
@@ -233,7 +242,7 @@ class _Run:
 
     # --- accuracy -------------------------------------------------------------------------------
 
-    def _accuracy(self, finding: _Findings) -> AccuracyRecord:
+    def _accuracy(self, finding: _Findings, count: tuple[int, int]) -> AccuracyRecord:
         request, artifact = self.request, finding.artifact
         data = request.data
         if data is None or data.labels is None:
@@ -241,6 +250,7 @@ class _Run:
         relative = f"outputs/{files.file_stem(artifact.id)}.npz"
         job = self._hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
         known = files.read_accuracy(request.out / relative, job)
+        self._tell("accuracy", finding, count, kept=known is not None)
         if known is not None:
             return known
         scores = self._answers(finding, data)

@@ -1,0 +1,66 @@
+"""What a step's result depends on, as hashes: the key under which the step is cached."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgebench.storage import encode_json, sha256_bytes, sha256_path
+from edgebench.user_code import is_function_spec, source_path
+
+
+def model_sha256(spec: str, base: Path) -> str | None:
+    """Return a hash of all that a model's spec string stands for; None where there is no such thing.
+
+    A file or folder: its content, with the files that an ONNX file keeps its weights in. A function:
+    the Python files of its package, or of its file's folder and the folders of Python files below,
+    because it may import any of them.
+    """
+    path = base / spec
+    if is_function_spec(spec) and not path.exists():
+        code = source_path(spec, base=base)
+        return None if code is None else _files_sha256(code.parent, _code_of(code))
+    if not path.exists():
+        return None
+    if path.suffix.lower() == ".onnx":
+        return _files_sha256(path.parent, [path, *_external_data(path)])
+    return sha256_path(path)
+
+
+def _files_sha256(folder: Path, files: list[Path]) -> str:
+    return sha256_bytes(encode_json([(str(file.relative_to(folder)), sha256_path(file)) for file in files]))
+
+
+def _code_of(file: Path) -> list[Path]:
+    """Return the Python files that a function in `file` may import as its own."""
+    folder = file.parent
+    installed = any(folder == Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
+    return [file] if installed else sorted(_python_files(folder))
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    """Yield the folder's Python files, and those of its subfolders that have some; no environments."""
+    yield from folder.glob("*.py")
+    for below in folder.iterdir():
+        hidden = below.name.startswith((".", "__")) or (below / "pyvenv.cfg").exists()
+        if not hidden and below.is_dir() and not below.is_symlink() and any(below.glob("*.py")):
+            yield from _python_files(below)
+
+
+def _external_data(path: Path) -> list[Path]:
+    """Return the files beside an ONNX file that hold its weights; none where it cannot be read."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        network = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError, OSError):
+        return []  # what is wrong with it is said by the export
+    names = {
+        entry.value
+        for tensor in network.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return sorted(file for name in names if (file := path.parent / name).is_file())

@@ -1,0 +1,125 @@
+"""A pipeline with everything that it names found and looked at, before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.artifact import Precision
+from edgebench.errors import ConfigError
+from edgebench.pipeline_content import model_sha256
+from edgebench.pipeline_file import CompressConfig, Pipeline, load_pipeline
+from edgebench.pipeline_run import RunIdentity
+from edgebench.step_cache import environment
+from edgebench.storage import encode_json, sha256_bytes, to_plain
+
+if TYPE_CHECKING:
+    from edgebench.datasets import Dataset
+    from edgebench.exporters.source import Source
+    from edgebench.reports.gates import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A pipeline with everything that it names found: paths absolute, data loaded.
+
+    train_sha256: the training data's fingerprint. model_sha256: of the model with all its files.
+    """
+
+    pipeline: Pipeline
+    base: Path
+    gates: Sequence[Gate]
+    source: Source
+    model_sha256: str | None
+    train_sha256: str | None
+    calibration: Dataset | None
+    evaluation: Dataset | None
+
+
+def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
+    """Return the plan of a pipeline file; relative paths are taken from its folder.
+
+    Raises ConfigError and DataError for what does not fit, ModelError for a model that is not there.
+    """
+    pipeline, base = load_pipeline(path, overrides), path.resolve().parent
+    _check_settings(pipeline, base)
+    source = open_model(pipeline, base)
+    train = _dataset(pipeline.data.train, pipeline, base) if _compresses(pipeline) else None
+    return Plan(
+        pipeline=pipeline,
+        base=base,
+        gates=_gates(pipeline),
+        source=source,
+        model_sha256=model_sha256(pipeline.model.model, base),
+        train_sha256=train.fingerprint if train else None,
+        calibration=_dataset(pipeline.data.calibration, pipeline, base),
+        evaluation=_dataset(pipeline.data.evaluation, pipeline, base),
+    )
+
+
+def _check_settings(pipeline: Pipeline, base: Path) -> None:
+    """Raise ConfigError for what would fail only after the training."""
+    from edgebench.benchmark.runner import parse_cores
+    from edgebench.devices.registry import open_device
+    from edgebench.exporters.source import check_readable
+
+    if Precision.W8A8 in pipeline.export.precisions and pipeline.data.calibration is None:
+        raise ConfigError(
+            "`data.calibration` is missing, and w8a8 needs data to fix the ranges of its activations",
+            hint="name data that is not the evaluation's, or take w8a8 out of `export.precisions`",
+        )
+    open_device(pipeline.benchmark.device)
+    parse_cores(pipeline.benchmark.affinity)
+    distil = pipeline.compress.distil
+    if distil is not None and distil.teacher.weights:
+        check_readable(base / distil.teacher.weights)
+
+
+def _compresses(pipeline: Pipeline) -> bool:
+    return pipeline.compress != CompressConfig()
+
+
+def _dataset(spec: str | None, pipeline: Pipeline, base: Path) -> Dataset | None:
+    from edgebench.datasets import load_dataset
+
+    return load_dataset(spec, base=base, preprocessing=pipeline.data.preprocessing) if spec else None
+
+
+def _gates(pipeline: Pipeline) -> Sequence[Gate]:
+    from edgebench.reports.gates import DEFAULT_GATES, gates_from_config
+
+    return gates_from_config(pipeline.gates) if pipeline.gates else DEFAULT_GATES
+
+
+def open_model(pipeline: Pipeline, base: Path, weights: Path | None = None) -> Source:
+    """Return the model with `weights`, or else with its own. Raises InputError where it does not fit."""
+    from edgebench.exporters.source import SourceKind, open_source
+
+    model = pipeline.model
+    given = base / model.weights if model.weights else None
+    source = open_source(model.model, weights=weights or given, input_shapes=model.input_shape, base=base)
+    if _compresses(pipeline) and source.kind is not SourceKind.TORCH:
+        raise ConfigError(
+            f"`compress` trains PyTorch models, and {model.model} is {source.kind}",
+            hint="leave out `compress`, or name the network as file.py:factory",
+        )
+    return source
+
+
+def identity(plan: Plan) -> RunIdentity:
+    """Return what makes two runs the same: configuration, contents and versions."""
+    import yaml
+
+    config = to_plain(plan.pipeline)
+    content = [plan.model_sha256, to_plain(plan.source.record), plan.train_sha256, *data_sha256(plan)]
+    digest = sha256_bytes(encode_json([environment(), config, content]))
+    return RunIdentity(
+        plan.pipeline.name, yaml.safe_dump(config, sort_keys=False, allow_unicode=True), digest
+    )
+
+
+def data_sha256(plan: Plan) -> list[str | None]:
+    """Return the fingerprints of the calibration and the evaluation data."""
+    return [data.fingerprint if data else None for data in (plan.calibration, plan.evaluation)]
