@@ -84,7 +84,7 @@ def _static(tool: Any, job: QuantizationJob) -> QuantizationResult:
         for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
             tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key="no_quantize")
     step = f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"
-    return QuantizationResult((step,), "min-max, moving average", _version())
+    return QuantizationResult((step,), "min-max", _version())
 
 
 def _calibrate(tool: Any, job: QuantizationJob) -> Any:
@@ -92,7 +92,16 @@ def _calibrate(tool: Any, job: QuantizationJob) -> Any:
         return None
     if job.calibration is None:
         raise ExportError("w8a8 needs calibration samples")
-    return tool.calibrate({SIGNATURE: _feeds(job.base, job.calibration)}, num_threads=1)
+    from ai_edge_quantizer import calibrator, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
+
+    # The tool's own update is a moving average of each sample's range, which clips what the last samples
+    # do not reach: 17 dB instead of 23 dB on the MLPerf Tiny ResNet-8.
+    recipe = recipe_manager.RecipeManager()
+    recipe.load_quantization_recipe(tool.get_quantization_recipe())
+    watch = calibrator.Calibrator(str(job.base), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+    watch.calibrate({SIGNATURE: _feeds(job.base, job.calibration)}, recipe)
+    return watch.get_model_qsvs()
 
 
 def _feeds(model: Path, samples: Path) -> list[dict[str, Any]]:

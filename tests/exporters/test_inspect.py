@@ -40,7 +40,7 @@ def test_a_file_without_manifest_is_described(tmp_path: Path) -> None:
     ],
 )
 def test_the_weights_and_operators_tell_the_precision(
-    tmp_path: Path, dtype: type, operators: list[str], precision: Precision
+    dtype: type, operators: list[str], precision: Precision
 ) -> None:
     """Types of the weights, and which operators stand beside them, decide; an odd mix is unknown."""
     from edgebench.exporters.inspect import _onnx_precision
