@@ -13,7 +13,7 @@ the clock starts; `InferenceSession.run(None, feed)` for ONNX, the outputs' allo
 inside. One difference is meant: the peers call with one input over and over, edgebench goes round 16,
 so that no cache or branch learns one by heart, and writes each into the buffer before its call. On an
 AMD EPYC (Zen 3) and a model of 30 to 50 µs, that costs 0.2 µs a call with ONNX Runtime and 0.3 µs with
-LiteRT, and edgebench's whole loop 0.4 to 0.6 µs; all of it is in the ratios here.
+LiteRT, and edgebench's whole loop 0.3 to 0.5 µs; all of it is in the ratios here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Effort:
     timed_s: float
 
 
-FULL = Effort(rounds=25, least_rounds=15, budget_s=600, warmup_s=0.25, timed_s=0.4)
+FULL = Effort(rounds=25, least_rounds=15, budget_s=480, warmup_s=0.25, timed_s=0.4)
 QUICK = Effort(rounds=7, least_rounds=3, budget_s=42, warmup_s=0.15, timed_s=0.2)
 
 
@@ -179,10 +179,11 @@ def run(cases: Sequence[Case], folder: Path, effort: Effort) -> None:
 def row(case: Case) -> list[str]:
     """Return a case's line of the table; the interval is exact, from order statistics, at 95 %."""
     bounds = quantile_interval(case.ratios, 0.5, 0.95)
-    ends = ["?" if end is None else f"{end:.4f}" for end in (bounds.lower, bounds.upper)]
+    known = bounds.lower is not None and bounds.upper is not None
+    interval = f"{bounds.lower:.4f}–{bounds.upper:.4f}" if known else "too few rounds"
     medians = (statistics.median(column) * 1e3 for column in (case.edgebench_ms, case.peer_ms))
     ratio = f"{np.median(case.ratios):.4f}"
-    return [case.path.name, case.peer, *(f"{m:.2f}" for m in medians), ratio, f"{ends[0]}–{ends[1]}"]
+    return [case.path.name, case.peer, *(f"{m:.2f}" for m in medians), ratio, interval]
 
 
 def goal(case: Case) -> Goal:
