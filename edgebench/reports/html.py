@@ -11,7 +11,7 @@ from edgebench.reports import html_figures, html_provenance, html_tables
 from edgebench.reports.estimates import Key
 from edgebench.reports.markup import Markup, broken, joined, scroll, tag
 from edgebench.reports.results import Results
-from edgebench.reports.units import percent, plain_text, unit_text, value_text
+from edgebench.reports.units import NONE, percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 from edgebench.reports.words import SYMBOLS, headline, printable, summary_counts, wanting
 
@@ -139,6 +139,8 @@ def _gate_row(result: GateResult) -> Markup:
     lower, upper = result.interval.lower, result.interval.upper
     if lower == upper and lower is not None:
         bounds = tag("td", "exact", class_="soft num")
+    elif lower is None and upper is None:
+        bounds = tag("td", NONE, tag("small", f"none at {percent(result.confidence)}"), class_="num")
     else:
         ends = " to ".join(plain_text(end, result.unit) for end in (lower, upper))
         note = tag("small", f"{unit_text(result.unit)}, each at {percent(result.confidence)}")
@@ -147,7 +149,7 @@ def _gate_row(result: GateResult) -> Markup:
         "tr",
         tag("td", mark(result.answer)),
         tag("th", broken(result.artifact), scope="row"),
-        tag("td", tag("code", result.gate)),
+        tag("td", tag("code", result.gate), class_="gate"),
         tag("td", value_text(result.value, result.unit), class_="num"),
         bounds,
         tag("td", result.reason, tag("small", f"needed: {result.needed}") if result.needed else None),

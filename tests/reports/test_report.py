@@ -231,9 +231,16 @@ def test_every_gate_stands_with_value_interval_bound_and_reason(
         assert result.reason in row
         assert result.needed is None or f"needed: {result.needed}" in row
         lower, upper = result.interval.lower, result.interval.upper
-        if lower != upper or lower is None:
+        if lower != upper:
             assert f"{plain_text(lower, result.unit)} to {plain_text(upper, result.unit)}" in row
             assert "each at 95 %" in row
+
+
+def test_a_gate_without_any_bound_says_so() -> None:
+    """Three sessions bound no median: one dash, and at which confidence there is no bound."""
+    html, _ = judged(digits(wrong=10).run(), "load <= 1s @99%")
+    first = rows(section(read_page(html), "Every gate"))[1]
+    assert f"{NONE} none at 99 % 3 sessions do not bound load" in first
 
 
 def test_what_did_not_pass_comes_first(pages: dict[str, tuple[str, Verdict]]) -> None:
