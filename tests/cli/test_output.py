@@ -20,6 +20,9 @@ from reports.run_folders import write_run
 
 from edgebench.cli import READER_GONE, VERBS, call, cli
 from edgebench.cli.terminal import fit_to_show, talk
+from edgebench.cli.verdict import show_verdict
+from edgebench.reports.gates import DEFAULT_GATES
+from edgebench.reports.report import write_report
 
 
 def verbs() -> list[list[str]]:
@@ -115,7 +118,20 @@ def test_report_takes_gates_and_a_place_for_the_page(
     assert "did you mean `w8a8`?" in capsys.readouterr().err
 
 
-# --- a real benchmark ---------------------------------------------------------------------------
+@pytest.mark.parametrize(("name", "code"), [("GO", 0), ("NO-GO", 1), ("INCONCLUSIVE", 3)])
+def test_a_finished_run_ends_with_its_verdict(
+    name: str, code: int, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `run` and `demo` print last: table, verdict, path; with --json the verdict; the same code."""
+    write_report(folders[name], DEFAULT_GATES)
+    assert show_verdict(folders[name], as_json=False) == code
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == f"{name}   report: {folders[name] / 'report.html'}"
+    assert show_verdict(folders[name], as_json=True) == code
+    assert json.loads(capsys.readouterr().out)["decision"] == name
+
+
+# --- real work ---------------------------------------------------------------------------
 
 
 def test_benchmark_answers_in_json_and_talks_on_stderr(tmp_path: Path) -> None:
@@ -127,6 +143,19 @@ def test_benchmark_answers_in_json_and_talks_on_stderr(tmp_path: Path) -> None:
     figures = json.loads(done.stdout)
     assert [(a["artifact"], a["calls"]) for a in figures["artifacts"]] == [("m.onnx", 20)]
     assert "m.onnx" in done.stderr
+
+
+def test_export_answers_in_json_with_what_was_made_and_skipped(tmp_path: Path) -> None:
+    """Artifacts with their manifests, and what was skipped with the reason, are one JSON document."""
+    save_classifier(tmp_path / "m.onnx")
+    argv = ("export", "m.onnx", "-f", "onnx,tensorrt", "--json", "-o", "out")
+    done = edgebench(*argv, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert [artifact["path"] for artifact in made["artifacts"]] == ["m.fp32.onnx"]
+    assert [skipped["format"] for skipped in made["skipped"]] == ["tensorrt"]
+    assert made["skipped"][0]["reason"]
+    assert (tmp_path / "out" / "m.fp32.onnx.json").exists()
 
 
 def test_gates_are_read_before_anything_is_measured(tmp_path: Path) -> None:
