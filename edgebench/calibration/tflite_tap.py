@@ -1,0 +1,75 @@
+"""Watch the tensors of a TFLite graph: the interpreter keeps them, and a sample of each is looked at."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgebench.calibration.onnx_tap import stride
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteTap:
+    """An interpreter that keeps its tensors. names, sizes: of those that are watched."""
+
+    interpreter: Any
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    indices: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def run(self, sample: list[Array]) -> NDArray[np.float32]:
+        """Return a sample of every tensor's values for one input sample, float32[sum(sizes)]."""
+        for detail, array in zip(self.interpreter.get_input_details(), sample, strict=True):
+            self.interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
+        self.interpreter.invoke()
+        values = np.empty(sum(self.sizes), np.float32)
+        place = 0
+        for index, step, size in zip(self.indices, self.steps, self.sizes, strict=True):
+            values[place : place + size] = self.interpreter.tensor(index)().reshape(-1)[::step]
+            place += size
+        return values
+
+
+def open_tap(model: Path) -> TfliteTap:
+    """Return the file, opened so that its inputs and computed float tensors can be watched."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings(action="ignore"):  # it warns that keeping tensors takes memory
+        interpreter = Interpreter(
+            model_path=str(model), num_threads=1, experimental_preserve_all_tensors=True
+        )
+    interpreter.allocate_tensors()
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    indices = [index for index in _computed(model) if details[index]["dtype"] is np.float32]
+    lengths = [int(np.prod(details[index]["shape"], dtype=np.int64)) for index in indices]
+    steps = [stride(length) for length in lengths]
+    return TfliteTap(
+        interpreter=interpreter,
+        names=tuple(details[index]["name"] for index in indices),
+        sizes=tuple(math.ceil(n / step) for n, step in zip(lengths, steps, strict=True)),
+        indices=tuple(indices),
+        steps=tuple(steps),
+    )
+
+
+def _computed(model: Path) -> list[int]:
+    """Return the tensors that are inputs of the graph or results of its operators, in its order."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.Model.GetRootAsModel(model.read_bytes(), 0).Subgraphs(0)
+    inputs = [int(index) for index in graph.InputsAsNumpy()]
+    results = [
+        int(index) for i in range(graph.OperatorsLength()) for index in graph.Operators(i).OutputsAsNumpy()
+    ]
+    return list(dict.fromkeys([*inputs, *results]))
