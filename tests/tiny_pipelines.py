@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 from models.small_onnx import save_classifier
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from edgebench.storage import sha256_path
 
@@ -41,7 +44,7 @@ def teacher():
 
 
 def write_onnx_pipeline(folder: Path, **changes: str) -> Path:
-    """Write p.yaml and what it names into `folder`; return its path. changes: a key's whole line anew."""
+    """Write p.yaml and what it names into `folder`; return its path. changes: a key's line anew, or none."""
     folder.mkdir(parents=True, exist_ok=True)
     save_classifier(folder / "m.onnx")
     write_data(folder / "c.npz", seed=1)
@@ -96,6 +99,30 @@ def leftovers(cwd: Path) -> list[str]:
     """Return what unfinished work has left below `cwd`: half-written files, working folders, scratch."""
     hidden = [path for path in cwd.rglob(".*") if path.name != ".lock"]
     return [str(path.relative_to(cwd)) for path in [*hidden, *(cwd / "tmp").glob("edgebench-scratch-*")]]
+
+
+def save_image_classifier(path: Path) -> Path:
+    """Write an ONNX model of gray images, 4×4 pixels, float32[batch, 4, 4, 1], and 4 classes."""
+    weights = numpy_helper.from_array(np.eye(16, 4, dtype=np.float32), "w")
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 4, 1])
+    y = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 4])
+    graph = helper.make_graph(nodes, "images", [x], [y], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def write_image_folders(folder: Path) -> Path:
+    """Write 4 classes of 4 gray images, 4×4 pixels."""
+    rng = np.random.default_rng(0)
+    for label in "abcd":
+        (folder / label).mkdir(parents=True)
+        for index in range(4):
+            Image.fromarray(rng.integers(0, 255, (4, 4), np.uint8)).save(folder / label / f"{index}.png")
+    return folder
 
 
 def _write(path: Path, text: str, changes: dict[str, str]) -> Path:
