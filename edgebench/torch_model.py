@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import ModelError
 from edgebench.torch_weights import check_finite, load_into, require_torch
-from edgebench.user_code import failure_place, load_function
+from edgebench.user_code import call_function
 
 if TYPE_CHECKING:
     import torch
@@ -19,20 +19,14 @@ def build_module(
     """Return the module that `file.py:factory` makes, with `weights` loaded where they are given.
 
     Without weights it has the factory's own, made after seeding PyTorch with `seed`. Raises
-    ModelError where the factory fails or returns something else, or the weights do not fit or are
-    not finite; MissingExtraError without PyTorch; InputError where there is no such factory.
+    ModelError where the factory returns something else, or the weights do not fit or are not finite;
+    MissingExtraError without PyTorch; InputError where there is no such factory, or it fails.
     """
     require_torch()
     import torch
 
     torch.manual_seed(seed)
-    factory = load_function(spec, base=base)
-    try:
-        module = factory()
-    except Exception as err:  # whatever the user's code raises
-        raise ModelError(
-            f"{spec}: failed: {failure_place(err)}", hint="it is called without arguments"
-        ) from err
+    module = call_function(spec, base=base)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{spec}: returned {type(module).__name__}, not a torch.nn.Module")
     if weights is None:

@@ -32,8 +32,8 @@ class ConversionResult:
     """
 
     steps: tuple[str, ...]
-    samples: Path | None = None
-    reference: Path | None = None
+    samples: Path
+    reference: Path
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

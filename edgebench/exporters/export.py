@@ -23,12 +23,14 @@ from edgebench.artifact import (
     manifest_path,
     write_manifest,
 )
+from edgebench.calibration.samples import write_samples
 from edgebench.calibration.target import local_target
 from edgebench.datasets import Dataset, Preprocessing, preprocess
 from edgebench.errors import ConfigError, InputError, MissingExtraError, StorageError
 from edgebench.exporters.converters import CONVERTERS, ConversionJob, ConversionResult
 from edgebench.exporters.inspect import Description
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
+from edgebench.exporters.samples import read_samples
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.exporters.tensorrt import why_not
 from edgebench.exporters.worker import in_parallel, run_worker
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 PARITY_SAMPLES = 64
 """Samples that an artifact's answers are compared on."""
 RANDOM_SAMPLES = 32
+_PIECE = 16
+"""Calibration samples that are preprocessed, and in memory, at a time."""
 _LONGEST_STEM = 100
 _SUFFIX = {Format.ONNX: "onnx", Format.TFLITE: "tflite", Format.TENSORRT: "engine"}
 
@@ -163,10 +167,16 @@ class _Work:
     def write_samples(self) -> None:
         """Write the preprocessed samples for comparing, and those for calibrating, where there are any."""
         request = self.request
-        if request.parity_data is not None:
-            self._write(self._samples_file, request.parity_data, PARITY_SAMPLES)
-        if request.calibration is not None and Precision.W8A8 in request.precisions:
-            self._write(self._calibration_file, request.calibration, request.calibration_samples)
+        steps = request.preprocessing
+        if (data := request.parity_data) is not None:
+            _write_arrays(self._samples_file, preprocess(data, steps, _chosen(data, PARITY_SAMPLES)))
+        if (data := request.calibration) is not None and Precision.W8A8 in request.precisions:
+            chosen = _chosen(data, request.calibration_samples)
+            pieces = (
+                preprocess(data, steps, chosen[start : start + _PIECE])
+                for start in range(0, len(chosen), _PIECE)
+            )
+            write_samples(self._calibration_folder, len(chosen), pieces)
 
     def export_format(self, fmt: Format) -> ExportResult:
         """Make all precisions of one format; one whose tools are not installed is skipped."""
@@ -192,13 +202,8 @@ class _Work:
         return self.folder / "samples.npz"
 
     @property
-    def _calibration_file(self) -> Path:
-        return self.folder / "calibration.npz"
-
-    def _write(self, path: Path, data: Dataset, most: int) -> None:
-        count = min(most, len(data))
-        chosen = sorted(np.random.default_rng(0).permutation(len(data))[:count].tolist())
-        _write_arrays(path, preprocess(data, self.request.preprocessing, chosen))
+    def _calibration_folder(self) -> Path:
+        return self.folder / "calibration"
 
     def _skip(self, fmt: Format, reason: str) -> ExportResult:
         skipped = tuple(Skipped(fmt, precision, reason) for precision in self.request.precisions)
@@ -267,13 +272,11 @@ class _Work:
 
     def _calibration(self, converted: _Converted) -> Path:
         if self.request.calibration is not None:
-            return self._calibration_file
-        path = converted.base.with_suffix(".random.npz")
-        with np.load(converted.samples, allow_pickle=False) as stored:
-            given = [stored[f"in_{index}"] for index in range(len(stored.files))]
-        source = np.random.default_rng(0)
-        _write_arrays(path, [_random_like(array, source) for array in given])
-        return path
+            return self._calibration_folder
+        source, folder = np.random.default_rng(0), converted.base.with_suffix(".random")
+        piece = [_random_like(array, source) for array in read_samples(converted.samples)]
+        write_samples(folder, RANDOM_SAMPLES, [piece])
+        return folder
 
     def _verify(self, made: Path, fmt: Format, precision: Precision, converted: _Converted) -> _Verified:
         arguments = {
@@ -296,6 +299,11 @@ class _Work:
             return CalibrationRecord("random", "random, seed 0", RANDOM_SAMPLES, quantized.method)
         count = min(self.request.calibration_samples, len(data))
         return CalibrationRecord(data.spec, data.fingerprint, count, quantized.method)
+
+
+def _chosen(data: Dataset, most: int) -> list[int]:
+    """Return at most so many of the data's indices, spread by chance, the same each time."""
+    return sorted(np.random.default_rng(0).permutation(len(data))[:most].tolist())
 
 
 def _write_arrays(path: Path, arrays: Any) -> None:

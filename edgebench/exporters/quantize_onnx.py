@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgebench.artifact import Precision
+from edgebench.calibration.observers import Method, observe
+from edgebench.calibration.samples import SampleStore
+from edgebench.calibration.watch import watch_onnx
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_file import open_session, session_specs
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
-from edgebench.exporters.samples import check_fit, read_samples
+from edgebench.exporters.samples import check_fit
 from edgebench.storage import storage_errors
 
-if TYPE_CHECKING:
-    from edgebench.exporters.samples import Array
-
-_BATCH = 32
+_INT8_BITS = 8
 
 
 def quantize(job: QuantizationJob) -> QuantizationResult:
@@ -54,7 +53,7 @@ def _fp16(job: QuantizationJob) -> QuantizationResult:
 def _dynamic(job: QuantizationJob) -> QuantizationResult:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    reduced = job.target.weight_bits < 8  # noqa: PLR2004 - bits of int8
+    reduced = job.target.weight_bits < _INT8_BITS
     with _prepared(job.base) as prepared, storage_errors(job.out):
         quantize_dynamic(
             prepared, job.out, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8
@@ -66,54 +65,51 @@ def _dynamic(job: QuantizationJob) -> QuantizationResult:
 
 
 def _static(job: QuantizationJob) -> QuantizationResult:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     if job.calibration is None:
         raise ExportError("w8a8 needs calibration samples")
     bits = job.target.weight_bits
-    with _prepared(job.base) as prepared, storage_errors(job.out):
-        quantize_static(
-            prepared,
-            job.out,
-            _Reader(prepared, job.calibration),
-            quant_format=QuantFormat.QDQ,
+    with _prepared(job.base) as prepared:
+        ranges = _ranges(prepared, SampleStore(job.calibration), job.method)
+        tool = QDQQuantizer(
+            load_model_with_shape_infer(prepared),
             per_channel=True,
-            reduce_range=bits < 8,  # noqa: PLR2004 - bits of int8
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            reduce_range=bits < _INT8_BITS,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=ranges,
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
+            extra_options={},
         )
-    steps = (f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}",)
-    return QuantizationResult(steps, "min-max")
+        tool.quantize_model()
+    with storage_errors(job.out):
+        job.out.write_bytes(tool.model.model.SerializeToString())
+    step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
+    return QuantizationResult((step,), job.method.value)
 
 
-class _Reader:
-    """The calibration samples as onnxruntime asks for them: one feed after the other, then None."""
+def _ranges(model: Path, samples: SampleStore, method: Method) -> Any:
+    """Return the range of every tensor as onnxruntime's quantizer takes them."""
+    import numpy as np
+    from onnxruntime.quantization import CalibrationMethod
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
-    def __init__(self, model: Path, samples: Path) -> None:
-        """Read the samples; raises DataError where they do not fit the model."""
-        inputs = session_specs(open_session(model, model.name).get_inputs())
-        arrays = read_samples(samples)
-        check_fit(arrays, inputs)
-        cast = [array.astype(spec.dtype) for array, spec in zip(arrays, inputs, strict=True)]
-        fixed = next((spec.shape[0] for spec in inputs if spec.shape and spec.shape[0] > 0), None)
-        self._feeds = self._batches([spec.name for spec in inputs], cast, fixed or _BATCH, whole=bool(fixed))
-
-    @staticmethod
-    def _batches(
-        names: list[str], arrays: list[Array], size: int, *, whole: bool
-    ) -> Iterator[dict[str, Any]]:
-        count = len(arrays[0])
-        for start in range(0, count - size + 1 if whole else count, size):
-            yield dict(zip(names, (array[start : start + size] for array in arrays), strict=True))
-
-    def get_next(self) -> dict[str, Any] | None:
-        """Return the next feed, or None at the end."""
-        return next(self._feeds, None)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the feeds that are left."""
-        return self._feeds
+    inputs = session_specs(open_session(model, model.name).get_inputs())
+    check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], inputs)
+    found = {name: observe(values, method) for name, values in watch_onnx(model, samples).items()}
+    return TensorsData(
+        CalibrationMethod.MinMax,
+        {
+            name: TensorData(lowest=np.float32(r.lowest), highest=np.float32(r.highest))
+            for name, r in found.items()
+        },
+    )
 
 
 class _prepared:  # noqa: N801 - used as a function

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.calibration.observers import Method
 from edgebench.calibration.target import Target
 
 
@@ -17,8 +18,9 @@ from edgebench.calibration.target import Target
 class QuantizationJob:
     """One fp32 file to one other precision.
 
-    calibration: npz of in_0, in_1, … (preprocessed samples, [N, ...]); None where the precision needs
-    none. io: what a TFLite file takes and gives. target: whose arithmetic the file is made for.
+    calibration: folder of preprocessed samples (a SampleStore); None where the precision needs none.
+    method: how their ranges are found. io: what a TFLite file takes and gives. target: whose arithmetic
+    the file is made for.
     """
 
     base: Path
@@ -26,6 +28,7 @@ class QuantizationJob:
     precision: Precision
     target: Target
     calibration: Path | None = None
+    method: Method = Method.MSE
     io: TensorIo = TensorIo.FLOAT
 
 

@@ -84,17 +84,15 @@ def write_reference(
     samples: Sequence[Array],
     inputs: Sequence[TensorSpec],
     answer: Callable[[list[Array]], Sequence[Array]],
-) -> Path | None:
+) -> Path:
     """Write the source's answers out_0, out_1, … (float32[N, ...]) beside `out`; return the file.
 
     answer: the source, from arrays [n, ...] of the inputs' dtypes to its outputs. An open batch is fed
-    32 samples at a time, a fixed one of 1 one at a time. None where there are no samples. Raises
-    DataError where they do not fit the model.
+    32 samples at a time, a fixed one of 1 one at a time. Raises DataError where the samples do not
+    fit the model.
     """
     import numpy as np
 
-    if not samples:
-        return None
     check_fit(samples, inputs)
     cast = [array.astype(spec.dtype) for array, spec in zip(samples, inputs, strict=True)]
     at_once = _AT_ONCE if all(spec.shape[:1] == (-1,) for spec in inputs) else 1

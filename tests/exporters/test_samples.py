@@ -85,12 +85,6 @@ def test_the_source_answers_in_its_own_batches(batch: int, calls: list[int], tmp
     assert seen == calls
 
 
-def test_without_samples_there_is_no_reference(tmp_path: Path) -> None:
-    """No samples: the source is not asked and nothing is written."""
-    assert write_reference(tmp_path / "m.onnx", (), [TOKENS], lambda values: values) is None
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     ("samples", "words"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgebench.errors import ExportError, ModelError
+from edgebench.errors import ExportError, InputError
 from edgebench.exporters.converters import ConversionJob, ConversionResult
 from edgebench.exporters.source import open_source
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_built_or_run_is_one_line(
     model: Path, tmp_path: Path, factory: str, shape: tuple[int, ...], words: str
 ) -> None:
     """An unknown or wrong shape, a missing input, a factory that fails or returns nothing."""
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(InputError) as caught:
         torch_source.to_onnx(job(model, factory, tmp_path / "m.onnx", shape=shape))
     assert words in str(caught.value)
     assert "\n" not in caught.value.message
