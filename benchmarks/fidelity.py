@@ -201,12 +201,13 @@ def main() -> None:
         cases = made(folder) + ([] if options.quick else real())
         run(cases, folder, effort)
     rounds = len(cases[0].edgebench_ms)
-    print(f"{machine()}; {THREADS} thread, medians of {rounds} interleaved rounds\n")
+    load = os.getloadavg()[0]
+    print(f"{machine()}; {THREADS} thread, medians of {rounds} interleaved rounds; load {load:.1f}\n")
     header = ["model", "peer", "edgebench µs", "peer µs", "ratio", "95 % interval"]
     print(table(header, [row(case) for case in cases]), "\n", sep="")
     figures = {
         "rounds": rounds,
-        "load_average": os.getloadavg()[0],
+        "load_average": load,
         "medians_ms": {c.path.name: {"edgebench": c.edgebench_ms, c.peer: c.peer_ms} for c in cases},
     }
     finish("fidelity", figures, [goal(case) for case in cases], options.json)
