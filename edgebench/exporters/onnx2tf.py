@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,8 @@ _MARKER = "edgebench.json"
 _REMEDY = "edgebench doctor --fix onnx2tf"
 _OWN_DOMAINS = ("", "ai.onnx")
 _LOG_LINES = 8
-_LOG_CHARACTERS = 800
+_LONGEST = 300
+"""Characters of onnx2tf's own words that are repeated."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception): ")
 
@@ -104,7 +105,7 @@ def to_tflite(job: ConversionJob) -> ConversionResult:
         raise MissingExtraError(
             "ONNX to TFLite needs onnx2tf's own environment, which is absent", hint=_REMEDY
         )
-    content, versions = _convert(python, task)
+    content, versions = _convert(python, task, network)
     with storage_errors(job.out):
         job.out.write_bytes(arrange(content, takes, gives))
     file, samples = samples_or_random(job.samples, job.out, shapes, inputs)
@@ -129,7 +130,7 @@ def _refuse_foreign_domains(path: Path, network: onnx.ModelProto) -> None:
         )
 
 
-def _convert(python: Path, task: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+def _convert(python: Path, task: dict[str, Any], network: onnx.ModelProto) -> tuple[bytes, dict[str, str]]:
     """Run the conversion in the environment; return the TFLite file and the versions it was made with."""
     with tempfile.TemporaryDirectory(prefix="edgebench-onnx2tf-") as name:
         folder = Path(name)
@@ -141,7 +142,7 @@ def _convert(python: Path, task: dict[str, Any]) -> tuple[bytes, dict[str, str]]
         if "error" in record:
             raise ExportError(f"{task['model']}: {record['error']}")
         if returncode or not out.exists():
-            raise ExportError(f"{task['model']}: onnx2tf failed ({returncode}): {_reason(log)}")
+            raise ExportError(f"{task['model']}: onnx2tf failed ({returncode}): {_reason(log, network)}")
         return out.read_bytes(), record["versions"]
 
 
@@ -160,13 +161,16 @@ def _run_script(python: Path, job: Path, log: Path) -> int:
         ).returncode
 
 
-def _reason(log: Path) -> str:
-    """Return the node at which onnx2tf stopped, where it says so, and its last lines."""
+def _reason(log: Path, network: onnx.ModelProto) -> str:
+    """Return the operator and the node at which onnx2tf stopped, where it says so, and its last words."""
     lines = [_COLOURS.sub("", line).strip() for line in log.read_text(errors="replace").splitlines()]
-    node = next((line.split("onnx_op_name:")[1].strip() for line in lines if "onnx_op_name:" in line), None)
     last = next((line for line in reversed(lines) if _EXCEPTION.match(line)), None)
-    tail = last or "\n".join(line for line in lines if line)[-_LOG_CHARACTERS:]
-    return f"at the node {node}: {tail}" if node else tail
+    tail = (last or " | ".join(line for line in lines if line)[-_LONGEST:])[:_LONGEST]
+    name = next((line.split("onnx_op_name:")[1].strip() for line in lines if "onnx_op_name:" in line), None)
+    if name is None:
+        return tail
+    operator = next((node.op_type for node in network.graph.node if node.name == name), "")
+    return f"at the operator {operator} (node {name}): {tail}" if operator else f"at the node {name}: {tail}"
 
 
 @contextlib.contextmanager
@@ -208,12 +212,13 @@ def _fill(folder: Path, progress: Progress) -> None:
         total = sum("==" in line for line in REQUIREMENTS.read_text().splitlines())
         install = [python, "-I", "-m", "pip", "install", "--no-input", "--no-deps", "--only-binary=:all:"]
         seen = 0
-        for line in _lines([*install, "--requirement", str(REQUIREMENTS)]):
-            if line.startswith(("Collecting ", "Processing ")):
-                seen += 1
-                progress(f"fetching {Path(line.split()[1]).name}", done=seen, total=total)
-            elif line.startswith("Installing "):
-                progress("installing", done=total, total=total)
+        with contextlib.closing(_lines([*install, "--requirement", str(REQUIREMENTS)])) as lines:
+            for line in lines:
+                if line.startswith(("Collecting ", "Processing ")):
+                    seen += 1
+                    progress(f"fetching {Path(line.split()[1]).name}", done=seen, total=total)
+                elif line.startswith("Installing "):
+                    progress("installing", done=total, total=total)
         progress("trying it")
         _run([python, "-I", "-c", "import onnx2tf, onnxsim, onnx_graphsurgeon"])
     except BaseException:
@@ -226,8 +231,11 @@ def _run(argv: list[str]) -> None:
         pass
 
 
-def _lines(argv: list[str]) -> Iterator[str]:
-    """Yield what the command prints, line by line. Raises ExportError with its last lines if it fails."""
+def _lines(argv: list[str]) -> Generator[str, None, None]:
+    """Yield what the command prints, line by line; closed early, it ends the command.
+
+    Raises ExportError with its last lines if it fails.
+    """
     last: deque[str] = deque(maxlen=_LOG_LINES)
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -242,13 +250,15 @@ def _lines(argv: list[str]) -> Iterator[str]:
             raise
     if process.returncode:
         raise ExportError(
-            "the onnx2tf environment could not be created:\n" + "\n".join(last),
+            "the onnx2tf environment could not be created:" + "".join(f"\n  | {line}" for line in last),
             hint="pip must reach a package registry, see `pip config list`",
         )
 
 
 def _remove_leftovers(target: Path) -> None:
     """Remove environments that were never finished, and those that a newer one has replaced."""
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
     for path in target.parent.glob(f"{target.name}-*"):
         if path.is_symlink():
             path.unlink()
