@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.artifact import Artifact, Format, Precision, TensorIo, read_manifest
+from edgebench.artifact import Artifact, Format, TensorIo, read_manifest
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.options import choices, model_name, precisions_of, shape_of
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text
 
@@ -51,15 +51,15 @@ def export(
     from edgebench.exporters.source import open_source
 
     declared = parse_preprocessing(preprocessing)
-    wanted = _precisions(precisions, int8=int8, fp16=fp16)
+    wanted = precisions_of(precisions, int8=int8, fp16=fp16)
     calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
-    source = open_source(model, weights=weights, input_shapes=[_shape(text) for text in input_shape])
+    source = open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape])
     request = ExportRequest(
         source=source,
-        formats=_choices(formats, Format, "--format"),
+        formats=choices(formats, Format, "--format"),
         precisions=wanted,
         out=out,
-        name=name or _model_name(model),
+        name=name or model_name(model),
         calibration=calibration,
         calibration_samples=calib_samples,
         calib_random=calib_random,
@@ -89,18 +89,23 @@ def benchmark(
 ) -> Path:
     """Measure model files and return the run's folder, which holds the evidence.
 
-    Raises InputError for a model or data that do not fit, DeviceError where the device fails.
+    What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark.
+    Raises InputError for a model or data that do not fit, DeviceError where the device fails,
+    StorageError where `out` holds a finished measurement.
     """
     from edgebench.benchmark.runner import BenchmarkRequest
     from edgebench.benchmark.runner import benchmark as measure
     from edgebench.pipeline import default_baseline
-    from edgebench.storage import folder_lock
+    from edgebench.pipeline_run import new_run_folder
+    from edgebench.storage import folder_lock, sweep_parts
 
     declared = parse_preprocessing(preprocessing) if preprocessing else None
+    if not artifacts:
+        raise InputError("there is nothing to measure", hint="name at least one artifact")
     adopted = tuple((_artifact(path, declared), path.resolve()) for path in artifacts)
     manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
     dataset = load_dataset(data, preprocessing=manifest) if data else None
-    folder = out or Path("runs") / "benchmark" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = out or new_run_folder(Path("runs") / "benchmark")
     request = BenchmarkRequest(
         artifacts=adopted,
         device=device,
@@ -115,6 +120,8 @@ def benchmark(
         seed=seed,
     )
     with folder_lock(folder):
+        _check_unmeasured(folder)
+        sweep_parts(folder)
         measure(request, progress=progress)
     return folder
 
@@ -226,42 +233,6 @@ def parse_preprocessing(text: str | None) -> Preprocessing:
     return parse_config(text, Preprocessing, name="--preprocessing") if text else Preprocessing()
 
 
-def _precisions(text: str | None, *, int8: bool, fp16: bool) -> tuple[Precision, ...]:
-    chosen = list(_choices(text, Precision, "--precision")) if text else []
-    chosen += [Precision.FP16] if fp16 else []
-    chosen += [Precision.W8A8] if int8 else []
-    return tuple(dict.fromkeys(chosen)) or (Precision.FP32,)
-
-
-def _choices(text: str, kind: type[Any], option: str) -> tuple[Any, ...]:
-    valid = [member.value for member in kind if member.value != "unknown"]
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in valid:
-            raise ConfigError(f"{option}: unknown {name!r}", hint=f"valid: {', '.join(valid)}")
-    if not names:
-        raise ConfigError(f"{option} names nothing", hint=f"valid: {', '.join(valid)}")
-    return tuple(dict.fromkeys(kind(name) for name in names))
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
-    except ValueError as err:
-        raise ConfigError(
-            f"--input-shape {text!r} is not a list of numbers", hint="as in 1,3,224,224"
-        ) from err
-    if any(size < 1 for size in shape):
-        raise ConfigError(f"--input-shape {text!r}: every size is 1 or more", hint="as in 1,3,224,224")
-    return shape
-
-
-def _model_name(model: str) -> str:
-    """`m.onnx` → m, `nets/resnet.py:build` → resnet, `package.nets:build` → nets."""
-    place = model.rpartition(":")[0] or model
-    return Path(place).stem if Path(place).exists() else place.rpartition(".")[2]
-
-
 def _artifact(path: Path, preprocessing: Preprocessing | None) -> Artifact:
     from dataclasses import replace
 
@@ -279,6 +250,16 @@ def _artifact(path: Path, preprocessing: Preprocessing | None) -> Artifact:
             hint=f"export it again, or remove {path.name}.json to take the file as it is",
         )
     return replace(artifact, preprocessing=preprocessing) if preprocessing else artifact
+
+
+def _check_unmeasured(folder: Path) -> None:
+    from edgebench.benchmark.evidence_files import EVIDENCE
+
+    if (folder / EVIDENCE).exists():
+        raise StorageError(
+            f"{folder}: holds a finished measurement",
+            hint=f"choose another folder with -o; edgebench report {folder} judges this one",
+        )
 
 
 def _baseline(name: str | None, adopted: Sequence[tuple[Artifact, Path]]) -> str | None:

@@ -1,0 +1,48 @@
+"""What the words of an option stand for: precisions, formats, shapes, a model's own name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgebench.artifact import Precision
+from edgebench.errors import ConfigError
+
+
+def precisions_of(text: str | None, *, int8: bool, fp16: bool) -> tuple[Precision, ...]:
+    """Return the precisions that the options name, in their order; fp32 where they name none."""
+    chosen = list(choices(text, Precision, "--precision")) if text else []
+    chosen += [Precision.FP16] if fp16 else []
+    chosen += [Precision.W8A8] if int8 else []
+    return tuple(dict.fromkeys(chosen)) or (Precision.FP32,)
+
+
+def choices(text: str, kind: type[Any], option: str) -> tuple[Any, ...]:
+    """Return the members of an enum that a list with commas names. Raises ConfigError, naming `option`."""
+    valid = [member.value for member in kind if member.value != "unknown"]
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in valid:
+            raise ConfigError(f"{option}: unknown {name!r}", hint=f"valid: {', '.join(valid)}")
+    if not names:
+        raise ConfigError(f"{option} names nothing", hint=f"valid: {', '.join(valid)}")
+    return tuple(dict.fromkeys(kind(name) for name in names))
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """Return the shape that `1,3,224,224` names. Raises ConfigError."""
+    try:
+        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError as err:
+        raise ConfigError(
+            f"--input-shape {text!r} is not a list of numbers", hint="as in 1,3,224,224"
+        ) from err
+    if any(size < 1 for size in shape):
+        raise ConfigError(f"--input-shape {text!r}: every size is 1 or more", hint="as in 1,3,224,224")
+    return shape
+
+
+def model_name(model: str) -> str:
+    """`m.onnx` → m, `nets/resnet.py:build` → resnet, `package.nets:build` → nets."""
+    place = model.rpartition(":")[0] or model
+    return Path(place).stem if Path(place).exists() else place.rpartition(".")[2]
