@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from edgebench.calibration.histogram import Distribution
 
 PERCENTILE = 99.999
-_MSE_ENDS = 96
-_MSE_FINALISTS = 24
-_ENTROPY_ENDS = 32
+_MSE_ENDS = 64
+_MSE_FINALISTS = 12
+_ENTROPY_ENDS = 9
 """Ends that are tried on each side, from a tenth of the extreme to all of it."""
 
 _SMOOTHING = 1e-3
@@ -33,6 +34,11 @@ class Method(enum.StrEnum):
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
     MSE = "mse"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the observer looks at the extremes themselves."""
+        return self in (Method.MIN_MAX, Method.MOVING_AVERAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +99,10 @@ def _mse(values: Distribution, bits: int) -> Range:
         for i, j in zip(*np.unravel_index(best, estimate.shape), strict=True)
     ]
     filled = values.counts > 0
-    centres, counts = values.centres[filled], values.counts[filled]
-    errors = [_squared_error(centres, counts, found, bits) for found in finalists]
-    return finalists[int(np.argmin(errors))]
+    error = partial(_squared_error, values.centres[filled], values.counts[filled], bits=bits)
+    found = min(finalists, key=error)
+    nearby = (1 + share / _MSE_ENDS for share in (0.0, 0.2, 0.4, 0.6, -0.2, -0.4, -0.6))
+    return min((Range(found.lowest * f, found.highest * f) for f in nearby), key=error)
 
 
 def _entropy(values: Distribution, bits: int) -> Range:
@@ -104,10 +111,12 @@ def _entropy(values: Distribution, bits: int) -> Range:
     Kullback–Leibler divergence of the clipped values from their quantized form, each end in turn.
     Migacz: 8-bit inference with TensorRT, 2017; with a zero point, as activations have one here.
     """
-    lows, highs = _candidates(values, _ENTROPY_ENDS)
-    high = min(highs[::-1], key=lambda end: _divergence(values, float(lows[-1]), float(end), bits))
-    low = min(lows[::-1], key=lambda end: _divergence(values, float(end), float(high), bits))
-    return Range(float(low), float(high))
+    low, high = min(values.lowest, 0.0), max(values.highest, 0.0)
+    if high > 0:
+        high = _least_end(high, lambda end: _divergence(values, low, end, bits))
+    if low < 0:
+        low = _least_end(low, lambda end: _divergence(values, end, high, bits))
+    return Range(low, high)
 
 
 _OBSERVERS: dict[Method, Callable[[Distribution, int], Range]] = {
@@ -127,6 +136,18 @@ def _candidates(values: Distribution, count: int) -> tuple[NDArray[np.float64], 
         shares * low if low < 0 else np.zeros(1),
         shares * high if high > 0 else np.zeros(1),
     )
+
+
+def _least_end(extreme: float, loss: Callable[[float], float]) -> float:
+    """Return the end of the least loss between a tenth of `extreme` and all of it, the widest of equals.
+
+    First on a coarse grid, then on a fine one around the best of it.
+    """
+    coarse = np.linspace(1.0, 0.1, _ENTROPY_ENDS)
+    step = float(coarse[0] - coarse[1])
+    best = min(coarse, key=lambda share: loss(extreme * float(share)))
+    fine = [float(best + step * offset) for offset in (0.0, 0.6, 0.3, -0.3, -0.6)]
+    return extreme * min((s for s in fine if s <= 1), key=lambda share: loss(extreme * share))
 
 
 def _beyond(

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-VALUES = 4096
+VALUES = 2048
 """Values of each tensor that are watched per sample; smaller tensors are watched whole."""
 _PREFIX = "edgebench_tap_"
+_SMALL = 1024
+"""Values of a constant that shape inference may want to look into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,18 @@ class Tap:
     sizes: tuple[int, ...]
 
 
-def watched(model: ModelProto) -> tuple[str, ...]:
-    """Return the float tensors to watch: real inputs and results of nodes, in the graph's order.
+def watched(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, int | None]:
+    """Return the float tensors to watch, in the graph's order: real inputs and results of nodes.
 
-    The input of an activation that the runtime fuses into the node before it is left out: it has the
-    range of what the activation gives, and watching it would undo the fusion.
+    shapes: of the inputs for one sample. Each name has how many values its tensor holds; None where the
+    shapes do not tell. The input of an activation that the runtime fuses into the node before it is left
+    out: it has the range of what the activation gives, and watching it would undo the fusion.
     """
-    fused = set(fused_activations(model))
-    kinds = _float_tensors(model)
+    fused, lengths = set(fused_activations(model)), _float_lengths(model, shapes)
     inputs = [entry.name for entry in model.graph.input]
     results = [name for node in model.graph.node for name in node.output if name]
-    return tuple(name for name in dict.fromkeys([*inputs, *results]) if name in kinds and name not in fused)
+    names = dict.fromkeys([*inputs, *results])
+    return {name: lengths[name] for name in names if name in lengths and name not in fused}
 
 
 def fused_activations(model: ModelProto) -> Mapping[str, str]:
@@ -60,29 +63,36 @@ def fused_activations(model: ModelProto) -> Mapping[str, str]:
     }
 
 
-def insert(model: ModelProto, names: Sequence[str], lengths: Mapping[str, int]) -> Tap:
+def insert(model: ModelProto, lengths: Mapping[str, int], *, exact: bool = False) -> Tap:
     """Return the graph with a sample of each tensor's values as its only output.
 
-    lengths: how many values each tensor has for one sample.
+    lengths: the tensors to watch and how many values each has for one sample. exact: let the lowest and
+    the highest value be among those taken, which costs two passes over every tensor.
     """
     tapped = ModelProto()
     tapped.CopyFrom(model)
     nodes, constants, parts, sizes = [], [], [], []
     constants.append(numpy_helper.from_array(np.array([-1], np.int64), f"{_PREFIX}flat"))
-    for index, name in enumerate(names):
-        step = stride(lengths[name])
+    for index, (name, length) in enumerate(lengths.items()):
+        step = stride(length)
         flat, part = f"{_PREFIX}flat_{index}", f"{_PREFIX}part_{index}"
         nodes.append(helper.make_node("Reshape", [name, f"{_PREFIX}flat"], [flat if step > 1 else part]))
         if step > 1:
-            ends = ((0, "start"), (lengths[name], "end"), (0, "axis"), (step, "step"))
-            ids = [f"{_PREFIX}{what}_{index}" for _, what in ends]
+            bounds = ((0, "start"), (length, "end"), (0, "axis"), (step, "step"))
+            ids = [f"{_PREFIX}{what}_{index}" for _, what in bounds]
             constants += [
                 numpy_helper.from_array(np.array([value], np.int64), i)
-                for (value, _), i in zip(ends, ids, strict=True)
+                for (value, _), i in zip(bounds, ids, strict=True)
             ]
             nodes.append(helper.make_node("Slice", [flat, *ids], [part]))
         parts.append(part)
-        sizes.append(math.ceil(lengths[name] / step))
+        sizes.append(math.ceil(length / step))
+        if exact and step > 1:
+            ends = [f"{_PREFIX}lowest_{index}", f"{_PREFIX}highest_{index}"]
+            nodes.append(helper.make_node("ReduceMin", [flat], ends[:1], keepdims=1))
+            nodes.append(helper.make_node("ReduceMax", [flat], ends[1:], keepdims=1))
+            parts += ends
+            sizes[-1] += len(ends)
     nodes.append(helper.make_node("Concat", parts, [f"{_PREFIX}values"], axis=0))
     tapped.graph.node.extend(nodes)
     tapped.graph.initializer.extend(constants)
@@ -90,7 +100,7 @@ def insert(model: ModelProto, names: Sequence[str], lengths: Mapping[str, int]) 
     tapped.graph.output.append(
         helper.make_tensor_value_info(f"{_PREFIX}values", TensorProto.FLOAT, [sum(sizes)])
     )
-    return Tap(tapped, f"{_PREFIX}values", tuple(names), tuple(sizes))
+    return Tap(tapped, f"{_PREFIX}values", tuple(lengths), tuple(sizes))
 
 
 def with_lengths(model: ModelProto, names: Sequence[str]) -> ModelProto:
@@ -118,9 +128,37 @@ def stride(length: int) -> int:
     return step if step == 1 or step % 2 else step + 1
 
 
-def _float_tensors(model: ModelProto) -> set[str]:
+def _float_lengths(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> dict[str, int | None]:
+    """Return how many values each float tensor holds, as far as the inputs' shapes tell."""
     from onnx import shape_inference
 
-    inferred = shape_inference.infer_shapes(model)
-    entries = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
-    return {e.name for e in entries if e.type.tensor_type.elem_type == TensorProto.FLOAT}
+    fixed = _without_weights(model)
+    for entry in fixed.graph.input:
+        for dimension, size in zip(entry.type.tensor_type.shape.dim, shapes[entry.name], strict=True):
+            dimension.dim_value = size
+    for entry in fixed.graph.output:
+        entry.type.tensor_type.ClearField("shape")
+    inferred = shape_inference.infer_shapes(fixed)
+    lengths: dict[str, int | None] = {}
+    for entry in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        kind = entry.type.tensor_type
+        if kind.elem_type == TensorProto.FLOAT:
+            known = kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
+            lengths[entry.name] = math.prod(d.dim_value for d in kind.shape.dim) if known else None
+    return lengths
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    """Return the graph with the large weights' types and shapes but not their values."""
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.output.extend(model.graph.output)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) > _SMALL:
+            light.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        else:
+            light.graph.initializer.append(tensor)
+    return light

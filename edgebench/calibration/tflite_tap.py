@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TfliteTap:
-    """An interpreter that keeps its tensors. names, sizes: of those that are watched."""
+    """An interpreter that keeps its tensors. names, sizes: of those that are watched.
+
+    exact: the extremes of the tensors of which not all values are taken are among those taken.
+    """
 
     interpreter: Any
     names: tuple[str, ...]
     sizes: tuple[int, ...]
     indices: tuple[int, ...]
     steps: tuple[int, ...]
+    exact: bool
 
     def run(self, sample: list[Array]) -> NDArray[np.float32]:
         """Return a sample of every tensor's values for one input sample, float32[sum(sizes)]."""
@@ -36,12 +40,16 @@ class TfliteTap:
         values = np.empty(sum(self.sizes), np.float32)
         place = 0
         for index, step, size in zip(self.indices, self.steps, self.sizes, strict=True):
-            values[place : place + size] = self.interpreter.tensor(index)().reshape(-1)[::step]
+            flat = self.interpreter.tensor(index)().reshape(-1)
+            taken = math.ceil(flat.size / step)
+            values[place : place + taken] = flat[::step]
+            if taken < size:
+                values[place + taken : place + size] = flat.min(), flat.max()
             place += size
         return values
 
 
-def open_tap(model: Path) -> TfliteTap:
+def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
     """Return the file, opened so that its inputs and computed float tensors can be watched."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -57,9 +65,13 @@ def open_tap(model: Path) -> TfliteTap:
     return TfliteTap(
         interpreter=interpreter,
         names=tuple(details[index]["name"] for index in indices),
-        sizes=tuple(math.ceil(n / step) for n, step in zip(lengths, steps, strict=True)),
+        sizes=tuple(
+            math.ceil(n / step) + (2 if exact and step > 1 else 0)
+            for n, step in zip(lengths, steps, strict=True)
+        ),
         indices=tuple(indices),
         steps=tuple(steps),
+        exact=exact,
     )
 
 

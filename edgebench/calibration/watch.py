@@ -6,6 +6,7 @@ than one inference.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,52 +24,65 @@ if TYPE_CHECKING:
     Samples = Iterable[list[Array]]
 
 
-def watch_onnx(model: Path, samples: Samples, *, progress: Progress = silent) -> Mapping[str, Distribution]:
+def watch_onnx(
+    model: Path, samples: Samples, *, exact: bool = False, progress: Progress = silent
+) -> Mapping[str, Distribution]:
     """Return the distribution of every float tensor of an ONNX file, by name.
 
-    samples: lists of arrays [1, ...] in the order of the graph's inputs. The input of a fused activation
-    has the distribution of what the activation gives. Raises DataError naming tensor and sample where a
-    value is NaN or infinite.
+    samples: lists of arrays [1, ...] in the order of the graph's inputs. Of a large tensor some thousand
+    values a sample are watched; exact: its extremes too, at the cost of two more passes over it. The
+    input of a fused activation has the distribution of what the activation gives. Raises DataError where
+    there are no samples, or naming tensor and sample where a value is NaN or infinite.
     """
     import onnx
 
     from edgebench.calibration import onnx_tap
 
     network = onnx.load(model)
-    names = onnx_tap.watched(network)
     feed = _feeds(network)
-    iterator = iter(samples)
-    first = next(iterator)
-    (lengths,) = _session(onnx_tap.with_lengths(network, names)).run(None, feed(first))
-    tap = onnx_tap.insert(network, names, dict(zip(names, (int(n) for n in lengths), strict=True)))
+    first, samples = _first(samples)
+    found = onnx_tap.watched(network, {name: array.shape for name, array in feed(first).items()})
+    lengths = {name: length for name, length in found.items() if length is not None}
+    if len(lengths) < len(found):
+        counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(first))[0]
+        lengths = dict(zip(found, (int(n) for n in counted), strict=True))
+    tap = onnx_tap.insert(network, {n: length for n, length in lengths.items() if length}, exact=exact)
     session = _session(tap.model)
     histograms = Histograms(tap.sizes)
-    for index, sample in enumerate(_chain(first, iterator)):
+    for index, sample in enumerate(samples):
         (values,) = session.run(None, feed(sample))
-        _check(histograms.add(values), names, index)
+        _check(histograms.add(values), tap.names, index)
         progress("calibrate", done=index + 1)
-    found = dict(zip(names, histograms.distributions(), strict=True))
+    distributions = dict(zip(tap.names, histograms.distributions(), strict=True))
     for before, after in onnx_tap.fused_activations(network).items():
-        if after in found:
-            found[before] = found[after]
-    return found
+        if after in distributions:
+            distributions[before] = distributions[after]
+    return distributions
 
 
-def watch_tflite(model: Path, samples: Samples, *, progress: Progress = silent) -> Mapping[str, Distribution]:
+def watch_tflite(
+    model: Path, samples: Samples, *, exact: bool = False, progress: Progress = silent
+) -> Mapping[str, Distribution]:
     """Return the distribution of every float tensor of a TFLite file, by name. As `watch_onnx`."""
     from edgebench.calibration import tflite_tap
 
-    tap = tflite_tap.open_tap(model)
+    tap = tflite_tap.open_tap(model, exact=exact)
     histograms = Histograms(tap.sizes)
+    _, samples = _first(samples)
     for index, sample in enumerate(samples):
         _check(histograms.add(tap.run(sample)), tap.names, index)
         progress("calibrate", done=index + 1)
     return dict(zip(tap.names, histograms.distributions(), strict=True))
 
 
-def _chain(first: list[Array], others: Iterable[list[Array]]) -> Iterable[list[Array]]:
-    yield first
-    yield from others
+def _first(samples: Samples) -> tuple[list[Array], Samples]:
+    """Return the first sample, and all of them again."""
+    iterator = iter(samples)
+    try:
+        first = next(iterator)
+    except StopIteration as err:
+        raise DataError("there are no calibration samples") from err
+    return first, itertools.chain([first], iterator)
 
 
 def _feeds(network: Any) -> Any:

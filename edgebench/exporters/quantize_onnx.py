@@ -102,7 +102,10 @@ def _ranges(model: Path, samples: SampleStore, method: Method) -> Any:
 
     inputs = session_specs(open_session(model, model.name).get_inputs())
     check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], inputs)
-    found = {name: observe(values, method) for name, values in watch_onnx(model, samples).items()}
+    found = {
+        name: observe(values, method)
+        for name, values in watch_onnx(model, samples, exact=method.exact).items()
+    }
     return TensorsData(
         CalibrationMethod.MinMax,
         {

@@ -101,7 +101,7 @@ def _calibrate(tool: Any, job: QuantizationJob) -> Any:
     check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], tensor_specs(interpreter)[0])
     ranks = {detail["name"]: len(detail["shape"]) for detail in interpreter.get_tensor_details()}
     ranges = {}
-    for name, values in watch_tflite(job.base, samples).items():
+    for name, values in watch_tflite(job.base, samples, exact=job.method.exact).items():
         found, shape = observe(values, job.method), (1,) * ranks[name]
         ranges[name] = {
             "min": np.full(shape, found.lowest, np.float32),

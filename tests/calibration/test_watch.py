@@ -49,11 +49,12 @@ def one_by_one(x: np.ndarray) -> list[list[np.ndarray]]:
 
 
 def test_statistics_are_those_of_the_activations(tmp_path: Path) -> None:
-    """Extremes of each tensor lie within the true ones; small tensors and inputs match exactly."""
+    """Extremes of each tensor lie within the true ones, and are the true ones where that is asked for."""
     import onnxruntime as ort
 
     path, x = conv_net(tmp_path / "m.onnx"), images()
     found = watch_onnx(path, one_by_one(x))
+    exact = watch_onnx(path, one_by_one(x), exact=True)
     network = onnx.load(path)
     network.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("r", "p", "f")
@@ -65,7 +66,9 @@ def test_statistics_are_those_of_the_activations(tmp_path: Path) -> None:
         assert found[name].lowest == pytest.approx(truth[name].min(), rel=1e-6)
         assert found[name].highest == pytest.approx(truth[name].max(), rel=1e-6)
     assert found["r"].highest <= truth["r"].max()
-    assert found["r"].highest > 0.8 * truth["r"].max()
+    assert found["r"].highest > 0.6 * truth["r"].max()
+    assert exact["r"].highest == pytest.approx(truth["r"].max(), rel=1e-6)
+    assert exact["x"].lowest == x.min()
     share = found["r"].zeros / found["r"].total
     assert share == pytest.approx((truth["r"] == 0).mean(), abs=0.03)
     assert found["c"] is found["r"], "the ReLU's input is fused away and has its output's range"
@@ -75,7 +78,7 @@ def test_the_sampled_values_meet_every_channel(tmp_path: Path) -> None:
     """With 8,192 values per image the step is odd and visits all eight channels of the ReLU."""
     network = onnx.load(conv_net(tmp_path / "m.onnx"))
     step = onnx_tap.stride(8 * 32 * 32)
-    assert step == 3
+    assert step == 5
     assert len(set(np.arange(0, 8192, step) // 1024)) == 8
     assert onnx_tap.fused_activations(network) == {"c": "r"}
 
@@ -108,7 +111,8 @@ def test_a_tflite_graph_is_watched_alike(assets: Path) -> None:
     """Every computed float tensor of a real ResNet-8 has a distribution; ReLUs give no negatives."""
     with np.load(assets / "mlperf_tiny_ic" / "data" / "ic01_official.npz") as data:
         x = data["x"][:8].astype(np.float32)
-    found = watch_tflite(assets / "mlperf_tiny_ic" / "models" / "pretrainedResnet.tflite", one_by_one(x))
+    path = assets / "mlperf_tiny_ic" / "models" / "pretrainedResnet.tflite"
+    found = watch_tflite(path, one_by_one(x), exact=True)
     assert len(found) > 10
     assert (found["input_1"].lowest, found["input_1"].highest) == (x.min(), x.max())
     assert all(values.total >= 8 * 10 for values in found.values())
