@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,32 +63,49 @@ def onnxruntime_own(model: Path, images: SampleStore, method: str) -> None:
 
     name = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"]).get_inputs()[0].name
 
-    class Reader:
-        def __init__(self) -> None:
-            self.left = iter(images)
-
-        def get_next(self) -> dict[str, Any] | None:
-            sample = next(self.left, None)
-            return None if sample is None else {name: sample[0]}
-
-        def __iter__(self) -> Reader:
-            return self
-
-        def __next__(self) -> dict[str, Any]:
-            return {name: next(self.left)[0]}
-
     kinds = {
         "min-max": CalibrationMethod.MinMax,
         "percentile": CalibrationMethod.Percentile,
         "entropy": CalibrationMethod.Entropy,
     }
-    calibrator = create_calibrator(str(model), calibrate_method=kinds[method])
+    with tempfile.TemporaryDirectory(prefix="edgebench-bench-") as folder:
+        augmented = str(Path(folder) / "augmented.onnx")
+        calibrator = create_calibrator(
+            str(model), calibrate_method=kinds[method], augmented_model_path=augmented
+        )
+        calibrate_with(calibrator, name, images)
+
+
+class Reader:
+    """The images as onnxruntime's calibrators ask for them."""
+
+    def __init__(self, name: str, images: SampleStore) -> None:
+        self._name, self._left = name, iter(images)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next feed, None at the end."""
+        sample = next(self._left, None)
+        return None if sample is None else {self._name: sample[0]}
+
+    def __iter__(self) -> Reader:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        """Return the next feed."""
+        return {self._name: next(self._left)[0]}
+
+
+def calibrate_with(calibrator: Any, name: str, images: SampleStore) -> None:
+    """Feed the images to an onnxruntime calibrator, one thread, and let it find the ranges."""
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     calibrator.infer_session = ort.InferenceSession(
         calibrator.augmented_model_path, options, providers=["CPUExecutionProvider"]
     )
-    calibrator.collect_data(Reader())
+    calibrator.collect_data(Reader(name, images))
     calibrator.compute_data()
 
 

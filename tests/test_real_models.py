@@ -17,6 +17,7 @@ import pytest
 from processes import edgebench
 
 from edgebench.artifact import read_manifest
+from edgebench.benchmark.evidence_files import read_evidence
 
 pytestmark = pytest.mark.assets
 
@@ -117,6 +118,18 @@ def test_broken_files_end_in_one_clear_line(assets: Path, tmp_path: Path, file: 
     assert words in message
     assert file in message
     assert hint.startswith("hint: ")
+
+
+def test_a_model_that_crashes_one_interface_is_measured_through_another(assets: Path, tmp_path: Path) -> None:
+    """This real TFLite file crashes LiteRT's CompiledModel: its Interpreter measures it, and that is said."""
+    model = assets / "ultraface_dev" / "models" / "version-slim-320_without_postprocessing.tflite"
+    argv = ["benchmark", str(model), "--sessions", "1", "--calls", "10", "--out", "run"]
+    done = edgebench(*argv, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    session = read_evidence(tmp_path / "run").measurements[0].sessions[0]
+    assert session.calls == 10
+    assert session.timing.provider.startswith("Interpreter")
+    assert "CompiledModel ended by SIG" in session.timing.provider
 
 
 @pytest.mark.acceptance

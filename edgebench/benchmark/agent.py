@@ -9,7 +9,8 @@ sets, no preprocessing and no statistics: the host prepares the inputs, one row 
 A job is JSON: schema 1, runtime (onnxruntime, litert), model, inputs (one .npy per model input, each
 [rows, *shape of one call], in the order of `input_names` where given), mode (latency, accuracy),
 threads, affinity (list of cores or null), warmup_s, min_warmup_calls, calls, max_s, result,
-watch_stdin (end when standard input ends, so that no agent outlives its host).
+watch_stdin (end when standard input ends, so that no agent outlives its host), avoid (why LiteRT's
+CompiledModel is not to be used for this model; absent where it may be).
 
 A result is .npz, written whole or not at all: latency_ns and warmup_ns int64[n] in latency mode,
 output_0… [rows, *shape] as the model gave them in accuracy mode, and `meta`, JSON as uint8[n]. After an
@@ -322,7 +323,7 @@ def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
 def _load(job: Dict[str, Any], columns: List[Any]) -> Tuple[Any, Dict[str, Any]]:
     """Return the runtime with the model in it, and what that cost."""
     names, shapes = list(job.get("input_names") or []), [column.shape[1:] for column in columns]
-    makers = _makers(job["runtime"])
+    makers = _makers(job["runtime"], job.get("avoid"))
     for index, make in enumerate(makers):
         rss, start = _status("VmRSS"), time.perf_counter_ns()
         try:
@@ -347,7 +348,7 @@ def _load(job: Dict[str, Any], columns: List[Any]) -> Tuple[Any, Dict[str, Any]]
         "first_ns": first_ns,
         "model_rss_bytes": None if after is None or rss is None else max(after - rss, 0),
         "runtime_version": runtime.version,
-        "provider": runtime.provider,
+        "provider": runtime.provider + ("; %s" % job["avoid"] if job.get("avoid") else ""),
         "coverage": runtime.coverage,
         "timed": runtime.timed,
         "threads": int(job["threads"]),
@@ -356,7 +357,7 @@ def _load(job: Dict[str, Any], columns: List[Any]) -> Tuple[Any, Dict[str, Any]]
     return runtime, meta
 
 
-def _makers(name: str) -> List[Callable[[str, int], Any]]:
+def _makers(name: str, avoid: Optional[str]) -> List[Callable[[str, int], Any]]:
     """Return the interfaces to try, imported, so that importing is not part of loading a model."""
     try:
         if name == "onnxruntime":
@@ -373,7 +374,7 @@ def _makers(name: str) -> List[Callable[[str, int], Any]]:
             return [InterpreterLiteRt]
     except ImportError as err:
         raise JobError("runtime_missing", "%s is not installed here: %s" % (name, err)) from err
-    return [CompiledLiteRt, InterpreterLiteRt]
+    return [InterpreterLiteRt] if avoid else [CompiledLiteRt, InterpreterLiteRt]
 
 
 def _first_call(runtime: Any, arrays: List[Any]) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AGENT = Path(__file__).with_name("agent.py")
 RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
 _PROBE_S = 60.0
+_CRASHES = [-s for s in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ class AgentHost:
     def run(self, job: Mapping[str, Any], name: str, *, timeout_s: float) -> AgentResult:
         """Run a job and return its result.
 
-        Raises MeasurementError where this artifact cannot be measured, ConfigError for settings that
-        the device does not have, StorageError where its disk is full.
+        A model that crashes LiteRT's CompiledModel is run once more through its Interpreter, and the
+        provider in the result says so. Raises MeasurementError where this artifact cannot be measured,
+        ConfigError for settings that the device does not have, StorageError where its disk is full.
         """
         result, local = self.workspace / f"{name}.result.npz", self.local / f"{name}.result.npz"
         local.unlink(missing_ok=True)
@@ -77,6 +79,9 @@ class AgentHost:
         except DeviceError as err:
             self.device.facts()  # raises where the device is gone: then nothing else can be measured
             raise MeasurementError(err.message, hint=err.hint) from err
+        if completed.returncode in _CRASHES and job["runtime"] == "litert" and "avoid" not in job:
+            crash = f"CompiledModel ended by {signal.Signals(-completed.returncode).name}"
+            return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s)
         return self._take(completed, result, local)
 
     def _take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:
