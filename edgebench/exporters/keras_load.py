@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,13 +220,21 @@ def _output_names(inputs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[s
 
 def _check_precision(path: Path, model: Any) -> None:
     """Raise ModelError where a layer computes in less than float32: the export would not be fp32."""
-    for layer in model.layers:
+    for layer in _layers(model):
         kind = str(getattr(layer, "compute_dtype", "float32"))
         if kind in ("float16", "bfloat16"):
             raise ModelError(
                 f"{path}: the layer {layer.name} computes in {kind} (mixed precision)",
                 hint="rebuild the model with the dtype policy float32, set_weights, and save it again",
             )
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield the model's layers, those of models within it too."""
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
 
 
 def _check_finite(path: Path, weights: Sequence[tuple[str, Any]]) -> None:
