@@ -19,7 +19,7 @@ from edgebench.calibration.histogram import Distribution
 PERCENTILE = 99.999
 _MSE_ENDS = 64
 _MSE_FINALISTS = 12
-_ENTROPY_ENDS = 9
+_ENTROPY_ENDS = 7
 """Ends that are tried on each side, from a tenth of the extreme to all of it."""
 
 _SMOOTHING = 1e-3
@@ -146,7 +146,7 @@ def _least_end(extreme: float, loss: Callable[[float], float]) -> float:
     coarse = np.linspace(1.0, 0.1, _ENTROPY_ENDS)
     step = float(coarse[0] - coarse[1])
     best = min(coarse, key=lambda share: loss(extreme * float(share)))
-    fine = [float(best + step * offset) for offset in (0.0, 0.6, 0.3, -0.3, -0.6)]
+    fine = [float(best + step * offset) for offset in (0.0, 0.5, -0.5)]
     return extreme * min((s for s in fine if s <= 1), key=lambda share: loss(extreme * share))
 
 
