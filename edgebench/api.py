@@ -93,7 +93,7 @@ def benchmark(
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
-    from edgebench.benchmark.runner import BenchmarkRequest
+    from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.benchmark.runner import benchmark as measure
     from edgebench.pipeline import default_baseline
     from edgebench.pipeline_run import new_run_folder

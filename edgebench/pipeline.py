@@ -175,7 +175,8 @@ def _benchmark(
     folder: Path,
     progress: Progress,
 ) -> None:
-    from edgebench.benchmark.runner import BenchmarkRequest, benchmark
+    from edgebench.benchmark.request import BenchmarkRequest
+    from edgebench.benchmark.runner import benchmark
 
     if not artifacts:
         reasons = dict.fromkeys(f"{skip.format}: {skip.reason}" for skip in exported.skipped)

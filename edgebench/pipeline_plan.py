@@ -61,7 +61,7 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
 
 def _check_settings(pipeline: Pipeline, base: Path) -> None:
     """Raise ConfigError for what would fail only after the training."""
-    from edgebench.benchmark.runner import parse_cores
+    from edgebench.benchmark.request import parse_cores
     from edgebench.devices.registry import open_device
     from edgebench.exporters.source import check_readable
 

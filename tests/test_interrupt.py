@@ -40,11 +40,10 @@ class Stage:
         return re.search(rf"{self.line}\n", line) is not None
 
 
-EXPORT = [Stage("convert to onnx"), Stage("onnx fp32"), Stage("onnx w8a8", 0.0), Stage("onnx w8a8", 0.6)]
+EXPORT = [Stage("convert to onnx"), Stage("onnx fp32"), Stage("onnx w8a8", 0.6)]
 BENCHMARK = [
     Stage("accuracy of tiny.fp32.onnx"),
     Stage("accuracy of tiny.w8a8.onnx", 0.0),
-    Stage(r"\[0/4] session 1 of .*"),
     Stage(r"\[1/4] session 1 of .*", 0.4),
     Stage(r"\[3/4] session 2 of .*"),
 ]
@@ -177,7 +176,9 @@ def test_the_digits_example_broken_off_in_each_stage_ends_as_an_unbroken_one(
         Stage(".* accuracy of .*"),
     ]
     for stage in [*TRAINING, *stages, Stage(".* session 1 of .*"), *REPORT]:
-        break_off(tmp_path / "broken", argv, stage, send)
+        ended = break_off(tmp_path / "broken", argv, stage, send)
+        if send is interrupt:
+            was_interrupted(ended)
     _, run = finish(tmp_path / "broken", argv, "digits")
     (whole,) = run_folders(tmp_path / "whole", "digits")
     assert len(list((run / "artifacts").glob("*.tflite"))) == 3

@@ -1,0 +1,224 @@
+"""One artifact at a time: a session's timings, the answers to all samples, measured or kept from before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgebench.artifact import Artifact
+from edgebench.benchmark import evidence_files as files
+from edgebench.benchmark.agent_run import RUNTIMES, AgentHost, AgentResult
+from edgebench.benchmark.evidence import (
+    AccuracyRecord,
+    Answers,
+    DeviceFacts,
+    LatencySamples,
+    Session,
+    Timing,
+)
+from edgebench.benchmark.inputs import LARGEST_BATCH, calls, grouping, logits, random_tensors, sample_tensors
+from edgebench.benchmark.request import BenchmarkRequest
+from edgebench.errors import MeasurementError
+from edgebench.progress import Progress
+from edgebench.storage import encode_json, sha256_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgebench.datasets import Dataset
+
+LATENCY_SAMPLES = 16
+"""Different inputs that the timed calls rotate over, so that no cache or branch learns one by heart."""
+
+CHUNK_BYTES = 256 << 20
+"""Inputs of the accuracy pass that lie on disk at a time."""
+
+_SLACK_S = 300.0
+"""What a session may take beside its calls: starting, loading, one call that is longer than its limit."""
+_ANSWER_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurer:
+    """Runs the agent on a device for the artifacts of one request.
+
+    count, in its methods: how many of such steps are done, and of how many; for the progress.
+    """
+
+    request: BenchmarkRequest
+    host: AgentHost
+    facts: DeviceFacts
+    cores: tuple[int, ...]
+    progress: Progress
+
+    def session(self, artifact: Artifact, model: Path, *, index: int, count: tuple[int, int]) -> Session:
+        """Return session `index`, timed now or kept from before. Raises MeasurementError."""
+        request = self.request
+        stem = files.file_stem(artifact.id)
+        relative = f"samples/{stem}.s{index}.parquet"
+        settings = {
+            "mode": "latency",
+            "calls": request.calls,
+            "max_s": request.max_session_s,
+            "warmup_s": request.warmup_s,
+            "min_warmup_calls": request.min_warmup_calls,
+            "data": request.data.fingerprint if request.data else "random",
+            "seed": request.seed,
+            "session": index,
+        }
+        job = self._hash(artifact, settings)
+        known = files.read_session(request.out / relative, job)
+        self._tell(f"session {index + 1}", artifact, count, kept=known is not None)
+        if known is not None:
+            return known
+        group = grouping(artifact, request.data, largest=1)
+        columns = calls(self._latency_tensors(artifact, group.batch), group)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        limit = 2 * request.max_session_s + _SLACK_S
+        result = self._agent(artifact, model, settings, columns, timeout_s=limit)
+        session = _as_session(
+            result, index=index, started=started, samples=relative, batch=group.batch, artifact=artifact
+        )
+        samples = LatencySamples(
+            latency_ns=result.arrays["latency_ns"].astype(np.int64),
+            session=np.full(session.calls, index, np.int64),
+            warmup_ns=result.arrays["warmup_ns"].astype(np.int64),
+        )
+        files.write_session(request.out, session, samples, job)
+        return session
+
+    def _latency_tensors(self, artifact: Artifact, batch: int) -> tuple[NDArray[np.generic], ...]:
+        count, data = LATENCY_SAMPLES * batch, self.request.data
+        if data is None:
+            return random_tensors(artifact, count, self.request.seed)
+        chosen = np.random.default_rng(self.request.seed).permutation(len(data))[:count]
+        return sample_tensors(artifact, data, [int(i) for i in chosen])
+
+    # --- accuracy -------------------------------------------------------------------------------
+
+    def accuracy(self, artifact: Artifact, model: Path, *, count: tuple[int, int]) -> AccuracyRecord:
+        """Return the record of the answers to all samples, asked now or kept. Raises MeasurementError."""
+        request, data = self.request, self.request.data
+        if data is None or data.labels is None:
+            raise MeasurementError("there are no labels to hold the answers against")
+        relative = f"outputs/{files.file_stem(artifact.id)}.npz"
+        job = self._hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
+        known = files.read_accuracy(request.out / relative, job)
+        self._tell("accuracy", artifact, count, kept=known is not None)
+        if known is not None:
+            return known
+        scores = self._answers(artifact, model, data)
+        record = AccuracyRecord(
+            data=data.spec,
+            fingerprint=data.fingerprint,
+            samples=len(scores),
+            classes=scores.shape[1],
+            outputs=relative,
+            class_names=data.class_names,
+        )
+        files.write_answers(request.out, record, Answers(scores, data.labels), job)
+        return record
+
+    def _answers(self, artifact: Artifact, model: Path, data: Dataset) -> NDArray[np.float32]:
+        group = grouping(artifact, data, largest=min(LARGEST_BATCH, len(data)))
+        one = sum(tensor.nbytes for tensor in sample_tensors(artifact, data, [0]))
+        step = max(CHUNK_BYTES // max(one, 1) // group.batch, 1) * group.batch
+        parts = []
+        for start in range(0, len(data), step):
+            chosen = range(start, min(start + step, len(data)))
+            columns = calls(sample_tensors(artifact, data, chosen), group)
+            result = self._agent(artifact, model, {"mode": "accuracy"}, columns, timeout_s=_ANSWER_S)
+            if "output_0" not in result.arrays:
+                raise MeasurementError("the model gave no output")
+            parts.append(
+                logits(result.arrays["output_0"], len(chosen), group, artifact.outputs[0], artifact.id)
+            )
+        scores = np.concatenate(parts)
+        wrong = int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))
+        if wrong:
+            raise MeasurementError(f"answered {wrong} of {len(scores)} samples with NaN or Inf")
+        return scores
+
+    # --- both -----------------------------------------------------------------------------------
+
+    def _hash(self, artifact: Artifact, settings: dict[str, Any]) -> str:
+        """Return a hash of all that a result depends on; an equal one need not be measured again."""
+        asked = {
+            **settings,
+            "model": artifact.sha256,
+            "preprocessing": artifact.preprocessing,
+            "inputs": artifact.inputs,
+            "device": self.facts,
+            "packages": dict(self.host.packages),
+            "agent": self.host.agent_sha256,
+            "threads": self.request.threads,
+            "cores": self.cores,
+        }
+        return sha256_bytes(encode_json(asked))
+
+    def _agent(
+        self,
+        artifact: Artifact,
+        model: Path,
+        settings: dict[str, Any],
+        columns: Sequence[NDArray[np.generic]],
+        *,
+        timeout_s: float,
+    ) -> AgentResult:
+        if artifact.format not in RUNTIMES:
+            raise MeasurementError(f"{self.facts.uri} has no runtime for {artifact.format}")
+        stem = files.file_stem(artifact.id)
+        job = {
+            **settings,
+            "runtime": RUNTIMES[artifact.format],
+            "model": self.host.send(model, stem),
+            "inputs": [self.host.send_array(array, f"input_{i}.npy") for i, array in enumerate(columns)],
+            "input_names": [spec.name for spec in artifact.inputs],
+            "threads": self.request.threads,
+            "affinity": list(self.cores) or None,
+        }
+        return self.host.run(job, settings["mode"], timeout_s=timeout_s)
+
+    def _tell(self, what: str, artifact: Artifact, count: tuple[int, int], *, kept: bool) -> None:
+        """Report what is done now, or kept from before. count: how many are done, and of how many."""
+        done, total = count
+        ending = ": kept from before" if kept else ""
+        self.progress(f"{what} of {artifact.id}{ending}", done=done, total=total)
+
+
+def _as_session(
+    result: AgentResult, *, index: int, started: str, samples: str, batch: int, artifact: Artifact
+) -> Session:
+    meta = result.meta
+    try:
+        return Session(
+            index=index,
+            started_utc=started,
+            load_ns=int(meta["load_ns"]),
+            first_ns=int(meta["first_ns"]),
+            peak_rss_bytes=int(meta["peak_rss_bytes"] or 0),
+            model_rss_bytes=meta["model_rss_bytes"],
+            calls=result.arrays["latency_ns"].size,
+            warmup_calls=result.arrays["warmup_ns"].size,
+            samples=samples,
+            coverage=str(meta["coverage"]),
+            ended_by=str(meta["ended_by"]),
+            wait_share=meta["wait_share"],
+            steal_share=meta["steal_share"],
+            timing=Timing(
+                runtime=RUNTIMES[artifact.format],
+                runtime_version=str(meta["runtime_version"]),
+                provider=str(meta["provider"]),
+                batch=batch,
+                threads=int(meta["threads"]),
+                affinity=tuple(meta["affinity"]),
+                timed=str(meta["timed"]),
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as err:
+        raise MeasurementError(f"the agent's result lacks what it should tell: {err!r}") from err
