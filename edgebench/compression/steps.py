@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import torch
 
 
+_SMALL_SAMPLE = 1024
+"""Values of a sample up to which training takes one thread: between small layers PyTorch's threads wait for
+each other longer than they work. With two threads on two busy cores the digits took seven times as long."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepJob:
     """One step. model: `file.py:factory`. base: where its relative paths start. out: .safetensors.
@@ -125,6 +130,8 @@ def _data(job: StepJob) -> tuple[torch.Tensor, torch.Tensor]:
     (x, *others) = preprocess(dataset, job.preprocessing)
     if others:
         raise DataError(f"{job.data}: has {1 + len(others)} inputs; training takes models of one input")
+    if x[0].size <= _SMALL_SAMPLE:
+        torch.set_num_threads(1)
     return torch.from_numpy(x), torch.from_numpy(dataset.labels)
 
 
