@@ -51,12 +51,12 @@ def export(
     from edgebench.exporters.source import open_source
 
     declared = parse_preprocessing(preprocessing)
-    wanted = precisions_of(precisions, int8=int8, fp16=fp16)
+    wanted, chosen = precisions_of(precisions, int8=int8, fp16=fp16), choices(formats, Format, "--format")
     calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
     source = open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape])
     request = ExportRequest(
         source=source,
-        formats=choices(formats, Format, "--format"),
+        formats=chosen,
         precisions=wanted,
         out=out,
         name=name or model_name(model),
