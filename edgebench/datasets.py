@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 
+_INDEX = 4
+"""Bytes from which on an integer is an index and not a pixel or a quantized value."""
+
+
 class Colour(enum.StrEnum):
     """The order of an image's channels as the model takes them."""
 
@@ -88,11 +92,18 @@ def preprocess(
 
     The first input becomes float32[n, ...]: resized, channels ordered, (x·scale − mean)/std over the
     last axis, then moved to the declared layout. Further inputs pass unchanged. Where nothing is
-    declared the first input is only cast to float32. Raises DataError where a step does not fit.
+    declared the first input is only cast to float32; stored integers of 32 or 64 bits pass unchanged
+    then, since they are indices, such as a text's tokens. Raises DataError where a step does not fit.
     """
     from edgebench.preprocess import apply
 
     chosen = dataset.inputs if indices is None else tuple(array[list(indices)] for array in dataset.inputs)
+    if (
+        preprocessing == Preprocessing()
+        and chosen[0].dtype.kind == "i"
+        and chosen[0].dtype.itemsize >= _INDEX
+    ):
+        return chosen
     return (apply(chosen[0], preprocessing), *chosen[1:])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgebench.datasets import Colour, Layout, Preprocessing
+from edgebench.datasets import Colour, Dataset, Layout, Preprocessing, preprocess
 from edgebench.errors import ConfigError, DataError
 from edgebench.preprocess import apply
 
@@ -24,6 +24,24 @@ def test_nothing_declared_is_only_a_cast() -> None:
         assert values.dtype == np.float32
         assert values.flags.c_contiguous
         assert np.array_equal(values, samples)
+
+
+@pytest.mark.parametrize(
+    ("stored", "steps", "becomes"),
+    [
+        (np.int64, Preprocessing(), np.int64),
+        (np.int32, Preprocessing(), np.int32),
+        (np.int8, Preprocessing(), np.float32),
+        (np.uint8, Preprocessing(), np.float32),
+        (np.int64, Preprocessing(scale=0.5), np.float32),
+    ],
+)
+def test_tokens_stay_integers(stored: type, steps: Preprocessing, becomes: type) -> None:
+    """Indices of 32 and 64 bits pass unchanged where nothing is declared; pixels become float32."""
+    tokens = np.arange(6).reshape(3, 2).astype(stored)
+    data = Dataset("tokens", (tokens, tokens), None, "0")
+    first, second = preprocess(data, steps)
+    assert (first.dtype, second.dtype) == (becomes, stored)
 
 
 def test_samples_are_never_changed() -> None:

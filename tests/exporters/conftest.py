@@ -40,6 +40,16 @@ class Fixed(nn.Module):
         return x.reshape(1, 16) + 1
 
 
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, tokens, mask):
+        return self.head((self.embed(tokens) * mask[..., None]).mean(1))
+
+
 class Eigen(nn.Module):
     def forward(self, x):
         return torch.linalg.eigvals(x @ x.transpose(-1, -2)).real
@@ -56,6 +66,10 @@ def build():
 
 def two():
     return seeded(Two)
+
+
+def text():
+    return seeded(Text)
 
 
 def eigen():

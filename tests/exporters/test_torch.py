@@ -9,8 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
+from edgebench.artifact import Format
 from edgebench.errors import ExportError, InputError
+from edgebench.exporters import parity
 from edgebench.exporters.converters import ConversionJob, ConversionResult
+from edgebench.exporters.inspect import describe
 from edgebench.exporters.source import open_source
 
 torch = pytest.importorskip("torch", reason="needs pip install 'edgebench[torch]'")
@@ -95,6 +98,19 @@ def test_inputs_and_outputs_keep_names_and_order(model: Path, tmp_path: Path, co
     assert [[spec.name for spec in side] for side in specs] == [["zebra", "apple"], ["second", "first"]]
     for wanted, got in zip(reference(result), given, strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("convert", [torch_source.to_onnx, torch_source.to_tflite])
+def test_tokens_are_taken_as_integers(model: Path, tmp_path: Path, convert: Convert) -> None:
+    """A text model takes tokens as integers and a mask as floats, in both formats."""
+    fmt = Format.ONNX if convert is torch_source.to_onnx else Format.TFLITE
+    path = tmp_path / f"m.{fmt}"
+    tokens = np.random.default_rng(0).integers(0, 20, (4, 7))
+    mask = np.ones((4, 7), np.float32)
+    result = convert(job(model, "text", path, tokens, mask))
+    assert describe(path, fmt).inputs[0].dtype in ("int64", "int32")
+    given = parity.answers(path, fmt, [tokens, mask])
+    np.testing.assert_allclose(given[0], reference(result)[0], atol=1e-5)
 
 
 def test_an_archive_goes_to_both_formats(tmp_path: Path) -> None:
