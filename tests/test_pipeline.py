@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -90,10 +91,8 @@ def test_a_step_is_made_once_and_anew_only_for_what_it_depends_on(tmp_path: Path
     assert len(run_folders(tmp_path)) == 2
     save_classifier(tmp_path / "m.onnx", seed=1)
     assert "convert to onnx" in judged(tmp_path, "run", "p.yaml", *FP32)
-    first, _, third = (artifacts(run) for run in run_folders(tmp_path))
-    assert first != third
-    assert "convert to onnx" in judged(tmp_path, "run", "p.yaml", *FP32, "--fresh")
-    assert artifacts(run_folders(tmp_path)[-1]) == third
+    first, second, third = (artifacts(run) for run in run_folders(tmp_path))
+    assert first == second != third
 
 
 def test_demo_and_run_are_one_way(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_demo_and_run_are_one_way(tmp_path: Path) -> None:
     example = str(PACKAGE / "examples" / "digits" / "pipeline.yaml")
     for argv, words in ((("run", example), "train the teacher"), (("demo",), "taking up runs/digits/")):
         ended = broken_off(*argv, cwd=tmp_path, reached=lambda line, w=words: w in line, send=interrupt)
-        assert ended.returncode == 130
+        assert ended.returncode in (130, -signal.SIGINT)
     assert len(run_folders(tmp_path, "digits")) == 1
 
 
@@ -248,7 +247,7 @@ def test_a_full_disk_under_the_run_is_named_and_the_run_goes_on_with_more(tmp_pa
     argv = ("run", "p.yaml", *QUICK)
     with small_disk(tmp_path / "runs", "8k") as disk:
         reached = []
-        for size in ("8k", "48k", "72k", "112k"):
+        for size in ("8k", "48k", "112k"):
             remount(disk, f"size={size}")
             refused(tmp_path, *argv, words=r"runs/tiny/.*(the disk is full|No space left on device)", code=4)
             reached.append(sum(path.is_file() for path in disk.rglob("*")))
@@ -358,7 +357,7 @@ def test_a_cached_file_that_was_changed_is_not_measured(tmp_path: Path) -> None:
     cached.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     error = refused(tmp_path, "run", "p.yaml", *FP32, words="tiny.fp32.onnx: the cache's file", code=4)
     assert "--fresh" in error
-    judged(tmp_path, "run", "p.yaml", *FP32, "--fresh")
+    assert "convert to onnx" in judged(tmp_path, "run", "p.yaml", *FP32, "--fresh")
     assert cached.read_bytes() == content
 
 
