@@ -52,25 +52,35 @@ class Histograms:
     """Streaming statistics of a fixed set of tensors.
 
     sizes: how many values each tensor contributes per sample, in the order in which `add` gets them.
+    folds: the samples are dealt to so many parts in turn, each counted by itself, so that `without` can
+    tell what the others gave.
     """
 
-    def __init__(self, sizes: Sequence[int], *, bins: int = BINS, momentum: float = 0.99) -> None:
+    def __init__(
+        self, sizes: Sequence[int], *, bins: int = BINS, folds: int = 1, momentum: float = 0.99
+    ) -> None:
         """Start with nothing watched; momentum: of the moving averages of the extremes."""
         if bins % 4:
             raise ValueError(f"{bins} bins: a multiple of 4 is needed, so that neighbours pair up")
         if not sizes or min(sizes) < 1:
             raise ValueError("every tensor contributes at least one value")
         count = len(sizes)
-        self._bins, self._momentum = bins, momentum
+        self._bins, self._folds, self._momentum = bins, folds, momentum
+        self._samples = 0
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         self._owner = np.repeat(np.arange(count), sizes)
         self._offset = (self._owner * bins + bins // 2).astype(np.int32)
         self._exponent = np.full(count, _LEAST_EXPONENT, np.int64)
-        self._counts = np.zeros((count, bins), np.int64)
-        self._zeros = np.zeros(count, np.int64)
-        self._lowest = np.full(count, np.inf)
-        self._highest = np.full(count, -np.inf)
-        self._mean: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        self._counts = np.zeros((folds, count, bins), np.int64)
+        self._zeros = np.zeros((folds, count), np.int64)
+        self._lowest = np.full((folds, count), np.inf)
+        self._highest = np.full((folds, count), -np.inf)
+        self._means = np.full((1 + folds, 2, count), np.nan)
+
+    @property
+    def folds(self) -> int:
+        """How many parts the samples are dealt to; 1 until each part of several has at least two."""
+        return self._folds if self._samples >= 2 * self._folds else 1
 
     def add(self, values: NDArray[np.float32]) -> int | None:
         """Watch one sample's values, float32[sum(sizes)]; return a tensor that held NaN or infinity.
@@ -82,54 +92,60 @@ class Histograms:
         wrong = ~(np.isfinite(low) & np.isfinite(high))
         if wrong.any():
             return int(np.flatnonzero(wrong)[0])
+        fold = self._samples % self._folds
+        self._samples += 1
         self._widen(np.maximum(np.abs(low), np.abs(high)))
-        self._count(values)
-        self._lowest, self._highest = np.minimum(self._lowest, low), np.maximum(self._highest, high)
-        self._average(low, high)
+        self._count(values, fold)
+        self._lowest[fold] = np.minimum(self._lowest[fold], low)
+        self._highest[fold] = np.maximum(self._highest[fold], high)
+        self._average(low, high, fold)
         return None
 
     def distributions(self) -> list[Distribution]:
         """Return what was watched so far, one tensor after the other."""
+        return [self.distribution(tensor) for tensor in range(len(self._exponent))]
+
+    def distribution(self, tensor: int, *, without: int | None = None) -> Distribution:
+        """Return what was watched of one tensor, or of all its samples but those of one fold."""
+        kept = [fold for fold in range(self._folds) if fold != without]
         half = self._bins // 2
         steps = np.arange(-half, half + 1, dtype=np.float64)
-        means = self._mean or (self._lowest, self._highest)
-        return [
-            Distribution(
-                lowest=float(self._lowest[i]),
-                highest=float(self._highest[i]),
-                edges=steps * (2.0 ** self._exponent[i] / half),
-                counts=self._counts[i],
-                zeros=int(self._zeros[i]),
-                mean_lowest=float(means[0][i]),
-                mean_highest=float(means[1][i]),
-            )
-            for i in range(len(self._exponent))
-        ]
+        means = self._means[0 if without is None else 1 + without, :, tensor]
+        return Distribution(
+            lowest=float(self._lowest[kept, tensor].min()),
+            highest=float(self._highest[kept, tensor].max()),
+            edges=steps * (2.0 ** self._exponent[tensor] / half),
+            counts=self._counts[0, tensor] if kept == [0] else self._counts[kept, tensor].sum(axis=0),
+            zeros=int(self._zeros[kept, tensor].sum()),
+            mean_lowest=float(means[0]),
+            mean_highest=float(means[1]),
+        )
 
     def _widen(self, largest: NDArray[np.float64]) -> None:
         """Make each range hold values up to `largest`, adding neighbouring bins up."""
         needed = np.maximum(np.frexp(largest)[1].astype(np.int64), _LEAST_EXPONENT)
         for i in np.flatnonzero(needed > self._exponent):
             for _ in range(min(int(needed[i] - self._exponent[i]), self._bins.bit_length())):
-                self._counts[i] = _folded(self._counts[i])
+                for fold in range(self._folds):
+                    self._counts[fold, i] = _folded(self._counts[fold, i])
             self._exponent[i] = needed[i]
 
-    def _count(self, values: NDArray[np.float32]) -> None:
+    def _count(self, values: NDArray[np.float32], fold: int) -> None:
         widths = (self._bins // 2) / 2.0**self._exponent
         places = np.floor(values * widths.astype(np.float32)[self._owner]).astype(np.int32)
         places += self._offset
-        found = np.bincount(places, minlength=self._counts.size)
-        self._counts += found.reshape(self._counts.shape)
+        counts = self._counts[fold]
+        found = np.bincount(places, minlength=counts.size)
+        counts += found.reshape(counts.shape)
         zero = np.add.reduceat((values == 0).astype(np.int64), self._starts)
-        self._zeros += zero
-        self._counts[:, self._bins // 2] -= zero
+        self._zeros[fold] += zero
+        counts[:, self._bins // 2] -= zero
 
-    def _average(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-        if self._mean is None:
-            self._mean = (low, high)
-            return
+    def _average(self, low: NDArray[np.float64], high: NDArray[np.float64], fold: int) -> None:
+        rows = [row for row in range(1 + self._folds) if row != 1 + fold]
         keep, take = self._momentum, 1 - self._momentum
-        self._mean = (keep * self._mean[0] + take * low, keep * self._mean[1] + take * high)
+        seen, now = self._means[rows], np.stack([low, high])
+        self._means[rows] = np.where(np.isnan(seen), now, keep * seen + take * now)
 
 
 def _folded(counts: NDArray[np.int64]) -> NDArray[np.int64]:

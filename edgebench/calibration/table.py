@@ -1,80 +1,143 @@
-"""The calibration table: for each graph, what range every tensor had, by every observer. JSON.
+"""The calibration table: for each graph that a model became, what range every tensor has. JSON.
 
 Schema history: 1, the first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgebench.calibration.histogram import Distribution
-from edgebench.calibration.observers import Method, Range, observe
-from edgebench.errors import ConfigError
-from edgebench.storage import read_json, write_json
+from edgebench.artifact import Format
+from edgebench.calibration.observers import Method, Range
+from edgebench.datasets import Preprocessing
+from edgebench.errors import ConfigError, InputError
+from edgebench.storage import encode_json, read_json, sha256_bytes, write_json
 
 SCHEMA = 1
+_AGAIN = "calibrate again: edgebench calibrate"
 
 
 @dataclass(frozen=True, slots=True)
 class TensorStatistics:
-    """One tensor. ranges: by observer. zeros: share of exact zeros, 0–1. values: how many were watched."""
+    """One tensor over all samples.
 
-    ranges: dict[Method, Range]
+    range: what its integers cover. lowest, highest: what was seen of it. zeros: share of exact zeros,
+    0–1. values: how many were watched. spread: how far the range's ends move as one quarter of the
+    samples after the other is left out, as a share of its width; None where that was not looked at.
+    """
+
+    range: Range
+    lowest: float
+    highest: float
     zeros: float
     values: int
+    spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GraphTable:
-    """The tensors of one graph, by their names in it. sha256: of the fp32 file."""
+    """The tensors of one graph, by their names in it. sha256: of the fp32 file. bins: of each histogram."""
 
+    runtime: Format
     sha256: str
-    runtime: str
+    bins: int
     tensors: dict[str, TensorStatistics]
+
+    def least_steady(self, most: int = 5) -> list[tuple[str, float]]:
+        """Return the tensors of the largest spread, and it, the largest first; fused ones once."""
+        found: dict[tuple[float, Range], str] = {}
+        for name, tensor in self.tensors.items():
+            if tensor.spread:
+                found.setdefault((tensor.spread, tensor.range), name)
+        worst = sorted(found.items(), key=lambda item: -item[0][0])[:most]
+        return [(name, spread) for (spread, _), name in worst]
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationTable:
-    """What a model's tensors were on one data set, in each graph that was made of the model."""
+    """What a model's tensors were on one data set, in each graph that was made of the model.
+
+    data, fingerprint: the data set's spec string and hash. samples: how many of it were used. digest:
+    SHA-256 of all the rest, so that a table which was changed afterwards is told from one which was not.
+    """
 
     data: str
     fingerprint: str
     samples: int
+    method: Method
     graphs: tuple[GraphTable, ...]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    digest: str | None = None
     schema: int = SCHEMA
 
-    def graph(self, sha256: str, what: str) -> GraphTable:
-        """Return the table of the graph with this hash. Raises ConfigError where it was made for others."""
-        found = next((graph for graph in self.graphs if graph.sha256 == sha256), None)
-        if found is None:
-            known = ", ".join(f"{graph.runtime} {graph.sha256[:12]}" for graph in self.graphs)
+    def graph(self, runtime: Format, sha256: str, versions: Mapping[str, str]) -> GraphTable:
+        """Return the table of the graph with this hash.
+
+        versions: those of now, which a refusal compares. Raises ConfigError where the table was made for
+        another model, or knows no such graph.
+        """
+        graphs = {graph.runtime: graph for graph in self.graphs}
+        if runtime not in graphs:
             raise ConfigError(
-                f"the calibration table was made for another model: {what} is {sha256[:12]}, it has {known}",
-                hint="calibrate again: edgebench calibrate",
+                f"the calibration table has no ranges for {runtime}, only for {', '.join(graphs)}",
+                hint=f"edgebench calibrate --format {','.join([*graphs, runtime])}",
             )
-        return found
+        if graphs[runtime].sha256 != sha256:
+            raise ConfigError(
+                f"the calibration table was made for another model: its {runtime} file is "
+                f"{graphs[runtime].sha256[:12]}, this one's is {sha256[:12]}",
+                hint=f"{_AGAIN}{self._newer(versions)}",
+            )
+        return graphs[runtime]
 
-
-def statistics(values: Distribution) -> TensorStatistics:
-    """Return a tensor's ranges by every observer."""
-    return TensorStatistics(
-        ranges={method: observe(values, method) for method in Method},
-        zeros=values.zeros / max(values.total, 1),
-        values=values.total,
-    )
+    def _newer(self, versions: Mapping[str, str]) -> str:
+        """Return, in words, the packages whose version is not the table's; the graph may differ by them."""
+        other = [
+            f"{name} {was} (now {versions.get(name, 'absent')})"
+            for name, was in self.versions.items()
+            if versions.get(name) != was
+        ]
+        return f"; it is of {', '.join(other)}" if other else ""
 
 
 def read_table(path: Path) -> CalibrationTable:
-    """Return the table in a file. Raises InputError where it is absent or of another form."""
+    """Return the table in a file.
+
+    Raises InputError where it is absent, of another form, changed since it was written, or impossible.
+    """
     table = read_json(path, CalibrationTable)
     if table.schema > SCHEMA:
-        raise ConfigError(f"{path}: schema {table.schema} is of a later version of edgebench")
+        raise ConfigError(
+            f"{path}: schema {table.schema} is of a later edgebench; this one reads up to {SCHEMA}",
+            hint=_AGAIN,
+        )
+    if table.digest is not None and table.digest != _digest(table):
+        raise InputError(
+            f"{path}: was changed after edgebench wrote it: its digest does not hold",
+            hint=f"{_AGAIN}; or remove the line `digest` to take the ranges as they are",
+        )
+    for graph in table.graphs:
+        for name, tensor in graph.tensors.items():
+            found = tensor.range
+            if not found.lowest <= 0 <= found.highest:
+                raise InputError(
+                    f"{path}: {graph.runtime} tensor {name}: {found.lowest} to {found.highest} is no range "
+                    "around zero",
+                    hint=_AGAIN,
+                )
     return table
 
 
-def write_table(path: Path, table: CalibrationTable) -> None:
-    """Write the table, whole or not at all. Raises StorageError."""
-    write_json(path, table)
+def write_table(path: Path, table: CalibrationTable) -> CalibrationTable:
+    """Write the table with its digest, whole or not at all, and return it. Raises StorageError."""
+    signed = replace(table, digest=_digest(table))
+    write_json(path, signed)
+    return signed
+
+
+def _digest(table: CalibrationTable) -> str:
+    return sha256_bytes(encode_json(replace(table, digest=None)))

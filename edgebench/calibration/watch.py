@@ -7,13 +7,14 @@ than one inference.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebench.calibration.histogram import Distribution, Histograms
+from edgebench.calibration.histogram import BINS, Distribution, Histograms
 from edgebench.errors import DataError, ModelError
 from edgebench.progress import Progress, silent
 
@@ -22,6 +23,74 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
     Samples = Iterable[list[Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Watchable:
+    """A graph opened so that its tensors can be watched.
+
+    names, sizes: of the tensors that are, and how many values each gives per sample. values: of all of
+    them for one sample. run: from a sample, an array [1, ...] per input, to float32[sum(sizes)].
+    same_as: tensors that are not watched because another one has their distribution.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    values: int
+    run: Callable[[list[Array]], NDArray[np.float32]]
+    same_as: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the tensors of a graph were, by name; each distribution is made when it is asked for."""
+
+    names: tuple[str, ...]
+    histograms: Histograms
+    same_as: Mapping[str, str]
+
+    def whole(self, name: str) -> Distribution:
+        """Return a tensor's distribution over all samples."""
+        return self.histograms.distribution(self.names.index(name))
+
+    def subsets(self, name: str) -> Iterator[Distribution]:
+        """Yield a tensor's distribution with one fold of the samples left out, and the next; none of one."""
+        if self.histograms.folds > 1:
+            index = self.names.index(name)
+            for fold in range(self.histograms.folds):
+                yield self.histograms.distribution(index, without=fold)
+
+    def distributions(self) -> Mapping[str, Distribution]:
+        """Return the distribution of every tensor over all samples."""
+        found = dict(zip(self.names, self.histograms.distributions(), strict=True))
+        return found | {name: found[other] for name, other in self.same_as.items()}
+
+
+def watch(
+    graph: Watchable,
+    samples: Samples,
+    *,
+    bins: int = BINS,
+    folds: int = 1,
+    numbers: Sequence[int] = (),
+    progress: Progress = silent,
+) -> Watched:
+    """Return what the graph's tensors are on the samples.
+
+    numbers: what the samples are called in messages; their place where there are none. Raises DataError
+    naming tensor and sample where a value is NaN or infinite.
+    """
+    histograms = Histograms(graph.sizes, bins=bins, folds=folds)
+    for index, sample in enumerate(samples):
+        wrong = histograms.add(graph.run(sample))
+        if wrong is not None:
+            number = numbers[index] if numbers else index
+            raise DataError(
+                f"the tensor {graph.names[wrong]} is NaN or infinite on calibration sample {number}",
+                hint="look at that sample and its preprocessing; the model may overflow on it",
+            )
+        progress("calibrate", done=index + 1)
+    return Watched(graph.names, histograms, graph.same_as)
 
 
 def watch_onnx(
@@ -34,45 +103,51 @@ def watch_onnx(
     input of a fused activation has the distribution of what the activation gives. Raises DataError where
     there are no samples, or naming tensor and sample where a value is NaN or infinite.
     """
-    import onnx
-
-    from edgebench.calibration import onnx_tap
-
-    network = onnx.load(model)
-    feed = _feeds(network)
     first, samples = _first(samples)
-    found = onnx_tap.watched(network, {name: array.shape for name, array in feed(first).items()})
-    lengths = {name: length for name, length in found.items() if length is not None}
-    if len(lengths) < len(found):
-        counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(first))[0]
-        lengths = dict(zip(found, (int(n) for n in counted), strict=True))
-    tap = onnx_tap.insert(network, {n: length for n, length in lengths.items() if length}, exact=exact)
-    session = _session(tap.model)
-    histograms = Histograms(tap.sizes)
-    for index, sample in enumerate(samples):
-        (values,) = session.run(None, feed(sample))
-        _check(histograms.add(values), tap.names, index)
-        progress("calibrate", done=index + 1)
-    distributions = dict(zip(tap.names, histograms.distributions(), strict=True))
-    for before, after in onnx_tap.fused_activations(network).items():
-        if after in distributions:
-            distributions[before] = distributions[after]
-    return distributions
+    return watch(open_onnx(model, first, exact=exact), samples, progress=progress).distributions()
 
 
 def watch_tflite(
     model: Path, samples: Samples, *, exact: bool = False, progress: Progress = silent
 ) -> Mapping[str, Distribution]:
     """Return the distribution of every float tensor of a TFLite file, by name. As `watch_onnx`."""
+    _, samples = _first(samples)
+    return watch(open_tflite(model, exact=exact), samples, progress=progress).distributions()
+
+
+def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
+    """Return an ONNX file ready to be watched. sample: one, whose shapes the others have."""
+    import onnx
+
+    from edgebench.calibration import onnx_tap
+
+    network = onnx.load(model)
+    feed = _feeds(network)
+    found = onnx_tap.watched(network, {name: array.shape for name, array in feed(sample).items()})
+    lengths = {name: length for name, length in found.items() if length is not None}
+    if len(lengths) < len(found):
+        counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(sample))[0]
+        lengths = dict(zip(found, (int(n) for n in counted), strict=True))
+    lengths = {name: length for name, length in lengths.items() if length}
+    tap = onnx_tap.insert(network, lengths, exact=exact)
+    session = _session(tap.model)
+
+    def run(sample: list[Array]) -> NDArray[np.float32]:
+        (values,) = session.run(None, feed(sample))
+        return values  # type: ignore[no-any-return]  # onnxruntime is untyped
+
+    fused = onnx_tap.fused_activations(network).items()
+    same_as = {before: after for before, after in fused if after in lengths}
+    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as)
+
+
+def open_tflite(model: Path, *, exact: bool) -> Watchable:
+    """Return a TFLite file ready to be watched."""
     from edgebench.calibration import tflite_tap
 
     tap = tflite_tap.open_tap(model, exact=exact)
-    histograms = Histograms(tap.sizes)
-    _, samples = _first(samples)
-    for index, sample in enumerate(samples):
-        _check(histograms.add(tap.run(sample)), tap.names, index)
-        progress("calibrate", done=index + 1)
-    return dict(zip(tap.names, histograms.distributions(), strict=True))
+    values = sum(step * size for step, size in zip(tap.steps, tap.sizes, strict=True))
+    return Watchable(tap.names, tap.sizes, values, tap.run)
 
 
 def _first(samples: Samples) -> tuple[list[Array], Samples]:
@@ -111,11 +186,3 @@ def _session(model: Any) -> Any:
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # onnxruntime's errors share no base but Exception
         raise ModelError(f"ONNX Runtime cannot watch the graph: {' '.join(str(err).split())[:300]}") from err
-
-
-def _check(wrong: int | None, names: tuple[str, ...], index: int) -> None:
-    if wrong is not None:
-        raise DataError(
-            f"the tensor {names[wrong]} is NaN or infinite on calibration sample {index}",
-            hint="look at that sample and its preprocessing; the model may overflow on it",
-        )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Precision
-from edgebench.calibration.observers import Method, observe
-from edgebench.calibration.samples import SampleStore
-from edgebench.calibration.watch import watch_onnx
+from edgebench.calibration.table import GraphTable
 from edgebench.errors import ExportError
-from edgebench.exporters.onnx_file import open_session, session_specs
+from edgebench.exporters.onnx_prepared import prepared
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
-from edgebench.exporters.samples import check_fit
 from edgebench.storage import storage_errors
 
 _INT8_BITS = 8
@@ -23,7 +18,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     """Write `job.base` at `job.precision`; inputs and outputs stay float.
 
     w8a8 is written as QuantizeLinear/DequantizeLinear pairs with per-channel weights. Raises
-    ExportError where the tool fails, DataError where the calibration samples do not fit the model.
+    ExportError where the tool fails, ModelError where the model is quantized already.
     """
     import onnxruntime
 
@@ -35,9 +30,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
         raise ExportError(
             f"{job.base.name}: onnxruntime cannot make {job.precision} of it: {type(err).__name__}: {reason}"
         ) from err
-    return QuantizationResult(
-        result.steps, result.method, {"onnxruntime": onnxruntime.__version__}, result.notes
-    )
+    return QuantizationResult(result.steps, {"onnxruntime": onnxruntime.__version__}, result.notes)
 
 
 def _fp16(job: QuantizationJob) -> QuantizationResult:
@@ -54,10 +47,9 @@ def _dynamic(job: QuantizationJob) -> QuantizationResult:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     reduced = job.target.weight_bits < _INT8_BITS
-    with _prepared(job.base) as prepared, storage_errors(job.out):
-        quantize_dynamic(
-            prepared, job.out, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8
-        )
+    model = prepared(job.base)
+    with storage_errors(job.out):
+        quantize_dynamic(model, job.out, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8)
     bits = job.target.weight_bits
     return QuantizationResult(
         (f"int8 weights of {bits} bits per channel for {job.target}, ranges at run time",)
@@ -70,66 +62,38 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    if job.calibration is None:
-        raise ExportError("w8a8 needs calibration samples")
+    if job.table is None:
+        raise ExportError("w8a8 needs the ranges of the activations")
     bits = job.target.weight_bits
-    with _prepared(job.base) as prepared:
-        ranges = _ranges(prepared, SampleStore(job.calibration), job.method)
-        tool = QDQQuantizer(
-            load_model_with_shape_infer(prepared),
-            per_channel=True,
-            reduce_range=bits < _INT8_BITS,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QUInt8,
-            tensors_range=ranges,
-            nodes_to_quantize=[],
-            nodes_to_exclude=[],
-            op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
-            extra_options={},
-        )
-        tool.quantize_model()
+    tool = QDQQuantizer(
+        load_model_with_shape_infer(prepared(job.base)),
+        per_channel=True,
+        reduce_range=bits < _INT8_BITS,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=_ranges(job.table),
+        nodes_to_quantize=[],
+        nodes_to_exclude=[],
+        op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
+        extra_options={},
+    )
+    tool.quantize_model()
     with storage_errors(job.out):
         job.out.write_bytes(tool.model.model.SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
-    return QuantizationResult((step,), job.method.value)
+    return QuantizationResult((step,))
 
 
-def _ranges(model: Path, samples: SampleStore, method: Method) -> Any:
+def _ranges(table: GraphTable) -> Any:
     """Return the range of every tensor as onnxruntime's quantizer takes them."""
     import numpy as np
     from onnxruntime.quantization import CalibrationMethod
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
-    inputs = session_specs(open_session(model, model.name).get_inputs())
-    check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], inputs)
-    found = {
-        name: observe(values, method)
-        for name, values in watch_onnx(model, samples, exact=method.exact).items()
-    }
     return TensorsData(
         CalibrationMethod.MinMax,
         {
-            name: TensorData(lowest=np.float32(r.lowest), highest=np.float32(r.highest))
-            for name, r in found.items()
+            name: TensorData(lowest=np.float32(tensor.range.lowest), highest=np.float32(tensor.range.highest))
+            for name, tensor in table.tensors.items()
         },
     )
-
-
-class _prepared:  # noqa: N801 - used as a function
-    """The model with shapes inferred and batch normalization folded, in a file of its own."""
-
-    def __init__(self, base: Path) -> None:
-        self._base = base
-
-    def __enter__(self) -> Path:
-        """Return the prepared file."""
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-
-        self._folder = tempfile.TemporaryDirectory(prefix="edgebench-onnx-")
-        path = Path(self._folder.name) / self._base.name
-        quant_pre_process(str(self._base), str(path), skip_symbolic_shape=True)
-        return path
-
-    def __exit__(self, *args: object) -> None:
-        """Remove the file."""
-        self._folder.cleanup()

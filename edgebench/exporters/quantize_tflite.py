@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Precision, TensorIo
-from edgebench.calibration.observers import observe
-from edgebench.calibration.samples import SampleStore
-from edgebench.calibration.watch import watch_tflite
 from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
-from edgebench.exporters.samples import check_fit
-from edgebench.exporters.tflite_file import open_interpreter, tensor_specs
+from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
@@ -23,7 +19,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     """Write `job.base` at `job.precision`, with float or int8 inputs and outputs.
 
     Weights are per channel. Raises MissingExtraError without ai-edge-quantizer, ExportError where it
-    refuses the model, DataError where the calibration samples do not fit.
+    refuses the model.
     """
     try:
         import ai_edge_quantizer
@@ -87,27 +83,25 @@ def _static(tool: Any, job: QuantizationJob) -> QuantizationResult:
         for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
             tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key="no_quantize")
     step = f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"
-    return QuantizationResult((step,), job.method.value, _version())
+    return QuantizationResult((step,), versions=_version())
 
 
 def _calibrate(tool: Any, job: QuantizationJob) -> Any:
     """Return the range of every tensor as ai-edge-quantizer takes them; None where it needs none."""
     if not tool.need_calibration:
         return None
-    if job.calibration is None:
-        raise ExportError("w8a8 needs calibration samples")
-    samples = SampleStore(job.calibration)
-    interpreter = open_interpreter(job.base, str(job.base))
-    check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], tensor_specs(interpreter)[0])
-    ranks = {detail["name"]: len(detail["shape"]) for detail in interpreter.get_tensor_details()}
-    ranges = {}
-    for name, values in watch_tflite(job.base, samples, exact=job.method.exact).items():
-        found, shape = observe(values, job.method), (1,) * ranks[name]
-        ranges[name] = {
-            "min": np.full(shape, found.lowest, np.float32),
-            "max": np.full(shape, found.highest, np.float32),
+    if job.table is None:
+        raise ExportError("w8a8 needs the ranges of the activations")
+    details = open_interpreter(job.base, str(job.base)).get_tensor_details()
+    shapes = {detail["name"]: (1,) * len(detail["shape"]) for detail in details}
+    return {
+        name: {
+            "min": np.full(shapes[name], tensor.range.lowest, np.float32),
+            "max": np.full(shapes[name], tensor.range.highest, np.float32),
         }
-    return ranges
+        for name, tensor in job.table.tensors.items()
+        if name in shapes
+    }
 
 
 def _version() -> dict[str, str]:

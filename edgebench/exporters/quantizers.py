@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.artifact import Format, Precision, TensorIo
-from edgebench.calibration.observers import Method
+from edgebench.calibration.table import GraphTable
 from edgebench.calibration.target import Target
 
 
@@ -18,26 +18,23 @@ from edgebench.calibration.target import Target
 class QuantizationJob:
     """One fp32 file to one other precision.
 
-    calibration: folder of preprocessed samples (a SampleStore); None where the precision needs none.
-    method: how their ranges are found. io: what a TFLite file takes and gives. target: whose arithmetic
-    the file is made for.
+    table: the ranges of the tensors of `base`; None where the precision needs none. io: what a TFLite
+    file takes and gives. target: whose arithmetic the file is made for.
     """
 
     base: Path
     out: Path
     precision: Precision
     target: Target
-    calibration: Path | None = None
-    method: Method = Method.MSE
+    table: GraphTable | None = None
     io: TensorIo = TensorIo.FLOAT
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationResult:
-    """What was done, in words for the manifest. method: how the ranges were found; None without any."""
+    """What was done, in words for the manifest. notes: what the user has to be told."""
 
     steps: tuple[str, ...]
-    method: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -18,6 +18,13 @@ def convert(arguments: dict[str, Any]) -> Any:
     return to_plain(_function(CONVERTERS[job.source.kind, Format(arguments["format"])])(job))
 
 
+def calibrate(arguments: dict[str, Any]) -> Any:
+    """Return the ranges of a graph's tensors: Ranges, plain. arguments: job."""
+    from edgebench.exporters.graph_ranges import RangesJob, find_ranges
+
+    return to_plain(find_ranges(from_plain(RangesJob, arguments["job"], what="calibration")))
+
+
 def quantize(arguments: dict[str, Any]) -> Any:
     """Write one other precision. arguments: job, format. Returns a QuantizationResult, plain."""
     job = from_plain(QuantizationJob, arguments["job"], what="quantization")

@@ -1,0 +1,57 @@
+"""How much memory watching a graph takes, known before it is taken, and how many bins fit a bound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from edgebench.calibration.histogram import BINS
+from edgebench.errors import ConfigError, InputError
+
+LEAST_BINS = 512
+"""With fewer, a range of 8 bits would be chosen among fewer than two bins a level."""
+_COUNT_BYTES = 8
+_VALUE_BYTES = 48
+"""Of numpy's intermediate arrays, for each value that is watched of a sample."""
+_FLOAT_BYTES = 4
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Return the bytes that `300MB` or `1GiB` names; None for None. Raises ConfigError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b)\s*", text, re.IGNORECASE)
+    if found is None or found[2].upper() not in _UNITS or float(found[1]) <= 0:
+        raise ConfigError(f"--max-calib-memory {text!r} is not an amount of memory", hint="as in 300MB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def needed_bytes(sizes: Sequence[int], values: int, bins: int, folds: int) -> int:
+    """Return the bytes of watching beyond the model itself: histograms, and one inference that keeps all.
+
+    sizes: of each tensor, how many values are watched per sample. values: of all float tensors for one
+    sample. One histogram of every tensor more than there are folds is what a sample's counts take.
+    """
+    histograms = len(sizes) * bins * _COUNT_BYTES * (folds + 1)
+    return histograms + sum(sizes) * _VALUE_BYTES + values * _FLOAT_BYTES
+
+
+def bins_within(limit: int | None, sizes: Sequence[int], values: int, folds: int, what: str) -> int:
+    """Return the most bins, a power of two up to 4,096, with which watching stays within `limit` bytes.
+
+    Raises InputError, saying what would be needed, where the fewest, 512, are too many.
+    """
+    bins = BINS
+    if limit is None:
+        return bins
+    while needed_bytes(sizes, values, bins, folds) > limit:
+        bins //= 2
+        if bins < LEAST_BINS:
+            least = needed_bytes(sizes, values, LEAST_BINS, folds)
+            raise InputError(
+                f"--max-calib-memory {limit / 1e6:.4g} MB is too little for {what}: "
+                f"{len(sizes)} tensors with {LEAST_BINS} bins and one inference take {least / 1e6:.4g} MB",
+                hint=f"--max-calib-memory {-(-least // 10**6)}MB, or a smaller --input-shape",
+            )
+    return bins
