@@ -1,0 +1,211 @@
+"""The models and the data of int8_accuracy.py: trained here on scikit-learn's digits, or from ../shared."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ASSETS = Path(__file__).resolve().parents[2] / "shared" / "assets"
+CALIBRATION = 256
+"""Samples that fix the ranges, for edgebench and every peer; where there are few, a fifth of them."""
+
+_NETWORKS = Path(__file__).with_name("int8_networks.py")
+_DIGITS_TRAIN = 1297
+_EPOCHS = 40
+_QUICK_IMAGES = 1000
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One model and its data, preprocessed: calibration and images float32 [N, ...], labels int64 [N].
+
+    source: what edgebench exports. keras: the file for TFLiteConverter, where the source is one. No
+    image is in both parts.
+    """
+
+    name: str
+    source: str
+    formats: tuple[str, ...]
+    calibration: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    weights: Path | None = None
+    keras: Path | None = None
+
+
+def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
+    """Yield the models one after the other, trained ones first. folder: for trained weights."""
+    for name in ("convolutional", "depthwise", "transformer")[: 2 if quick else 3]:
+        yield _digits(folder, name)
+    if not ASSETS.is_dir():
+        print("no ../shared/assets here: only the models trained by this benchmark", flush=True)
+        return
+    makers: tuple[Callable[[], Case], ...] = (
+        lambda: _resnet("resnet20", "resnet20-12fca82f.th"),
+        _resnet8,
+        _resnet8_tflite,
+        _mnist_onnx,
+        _mnist_tflite,
+        _kws,
+        _kws_onnx,
+        lambda: _resnet("resnet56", "resnet56-4bfd9763.th"),
+    )
+    for make in makers[:1] if quick else makers:
+        case = make()
+        yield _shortened(case) if quick else case
+
+
+def _shortened(case: Case) -> Case:
+    from dataclasses import replace
+
+    return replace(case, images=case.images[:_QUICK_IMAGES], labels=case.labels[:_QUICK_IMAGES])
+
+
+def _digits(folder: Path, name: str) -> Case:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    images = (digits.images[order, None] / 16).astype(np.float32)
+    labels = digits.target[order].astype(np.int64)
+    weights = folder / f"{name}.pth"
+    train(name, images[:_DIGITS_TRAIN], labels[:_DIGITS_TRAIN], weights)
+    return Case(
+        name=f"digits-{name}",
+        source=f"{_NETWORKS}:{name}",
+        formats=("onnx", "tflite"),
+        calibration=images[:CALIBRATION],
+        images=images[_DIGITS_TRAIN:],
+        labels=labels[_DIGITS_TRAIN:],
+        weights=weights,
+    )
+
+
+def train(name: str, images: np.ndarray, labels: np.ndarray, weights: Path) -> None:
+    """Train a network of int8_networks.py and write its state."""
+    import int8_networks
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    network: Any = getattr(int8_networks, name)()
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS)
+    pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
+    for _ in range(_EPOCHS):
+        for chosen in torch.randperm(len(images)).split(64):
+            optimizer.zero_grad()
+            functional.cross_entropy(network(pixels[chosen]), classes[chosen]).backward()
+            optimizer.step()
+        schedule.step()
+    torch.save(network.state_dict(), weights)
+
+
+def _cifar(name: str) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(ASSETS / "cifar10" / "data" / name, allow_pickle=False) as stored:
+        return stored["x"], stored["y"]
+
+
+def _cifar_calibration() -> np.ndarray:
+    images, _ = _cifar("train_20000.npz")
+    return images[np.random.default_rng(0).choice(len(images), CALIBRATION, replace=False)]
+
+
+def _resnet(name: str, file: str) -> Case:
+    images, labels = _cifar("test_7500.npz")
+    return Case(
+        name=name,
+        source=f"{_NETWORKS}:{name}",
+        formats=("onnx", "tflite"),
+        calibration=normalised(_cifar_calibration()),
+        images=normalised(images),
+        labels=labels,
+        weights=ASSETS / "cifar10" / "models" / file,
+    )
+
+
+def normalised(images: np.ndarray) -> np.ndarray:
+    """Return uint8 [N, 32, 32, 3] as float32 [N, 3, 32, 32] of mean 0 and deviation 1."""
+    values = (images.astype(np.float32) / 255 - np.float32(_MEAN)) / np.float32(_DEVIATION)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+def _resnet8() -> Case:
+    images, labels = _cifar("test_7500.npz")
+    file = ASSETS / "mlperf_tiny_ic" / "models" / "pretrainedResnet.h5"
+    return Case(
+        name="resnet8",
+        source=str(file),
+        formats=("onnx", "tflite"),
+        calibration=_cifar_calibration().astype(np.float32),
+        images=images.astype(np.float32),
+        labels=labels,
+        keras=file,
+    )
+
+
+def _resnet8_tflite() -> Case:
+    from dataclasses import replace
+
+    file = ASSETS / "mlperf_tiny_ic" / "models" / "pretrainedResnet.tflite"
+    return replace(_resnet8(), name="resnet8.tflite", source=str(file), formats=("tflite",), keras=None)
+
+
+def _mnist(name: str, source: str, formats: tuple[str, ...], images: np.ndarray) -> Case:
+    content = gzip.decompress((ASSETS / "mnist" / "data" / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    labels = np.frombuffer(content, np.uint8, offset=8).astype(np.int64)
+    file = ASSETS / "mnist" / "models" / source
+    return Case(
+        name=name,
+        source=str(file),
+        formats=formats,
+        calibration=images[:CALIBRATION],
+        images=images[CALIBRATION:],
+        labels=labels[CALIBRATION:],
+    )
+
+
+def _mnist_images() -> np.ndarray:
+    content = gzip.decompress((ASSETS / "mnist" / "data" / "t10k-images-idx3-ubyte.gz").read_bytes())
+    return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28).astype(np.float32)
+
+
+def _mnist_onnx() -> Case:
+    return _mnist("mnist-cntk", "cntk_mnist.onnx", ("onnx",), _mnist_images()[:, None])
+
+
+def _mnist_tflite() -> Case:
+    return _mnist("mnist-aeq", "aeq_conv_fc_mnist.tflite", ("tflite",), _mnist_images()[..., None] / 255)
+
+
+def _keywords(name: str, source: str, formats: tuple[str, ...]) -> Case:
+    folder = ASSETS / "mlperf_tiny_kws"
+    with np.load(folder / "data" / "kws01.npz", allow_pickle=False) as stored:
+        order = np.random.default_rng(0).permutation(len(stored["y"]))
+        features = ((stored["x"][order].astype(np.float32) - 83) * 0.5847029089927673).astype(np.float32)
+        labels = stored["y"][order]
+    few = len(labels) // 5
+    file = folder / "models" / source
+    return Case(
+        name=name,
+        source=str(file),
+        formats=formats,
+        calibration=features[:few],
+        images=features[few:],
+        labels=labels[few:],
+        keras=file if file.is_dir() else None,
+    )
+
+
+def _kws() -> Case:
+    return _keywords("kws-savedmodel", "kws_ref_model", ("onnx", "tflite"))
+
+
+def _kws_onnx() -> Case:
+    return _keywords("kws-alibaba", "alibaba_model_kws.onnx", ("onnx",))
