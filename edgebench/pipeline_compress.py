@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.pipeline_content import model_sha256
+from edgebench.pipeline_content import model_sha256, tool_sha256
 from edgebench.pipeline_file import DistilConfig, Pipeline, PruneConfig
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
@@ -94,7 +94,7 @@ class Compression:
             record = run_worker(f"edgebench.compression.steps:{function}", plain, what=what)
             write_json(folder / "record.json", record)
 
-        key = {"function": function, **self._content(arguments)}
+        key = {"function": function, "tool_sha256": tool_sha256(), **self._content(arguments)}
         return cached_step(what, key, make, fresh=self.fresh, progress=self.progress)
 
     def _content(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

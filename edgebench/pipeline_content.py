@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgebench.storage import encode_json, sha256_bytes, sha256_path
 from edgebench.user_code import is_function_spec, source_path
+
+
+_MAKERS = ("compression", "exporters", "calibration")
+
+
+@functools.cache
+def tool_sha256() -> str:
+    """Return a hash of this tool's own code that makes models: its exact version, of a checkout too."""
+    package = Path(__file__).parent
+    return _files_sha256(package, sorted(f for room in _MAKERS for f in (package / room).rglob("*.py")))
 
 
 def model_sha256(spec: str, base: Path) -> str | None:
