@@ -10,7 +10,6 @@ from pathlib import Path
 from edgebench.storage import encode_json, sha256_bytes, sha256_path
 from edgebench.user_code import is_function_spec, source_path
 
-
 _MAKERS = ("compression", "exporters", "calibration")
 
 
