@@ -19,7 +19,7 @@ BELOW = {
 """What each room may import, besides itself and the records at the top of the package."""
 TYPES_ONLY = {("devices", "benchmark")}
 """Devices describe themselves with the evidence's record of facts."""
-TOP_OF_PACKAGE = {"api", "pipeline", "pipeline_compress", "doctor", "cli"}
+TOP_OF_PACKAGE = {"api", "pipeline", "pipeline_compress", "ladder", "doctor", "cli"}
 """Modules above the rooms; no room imports them."""
 
 
