@@ -19,7 +19,20 @@ BELOW = {
 """What each room may import, besides itself and the records at the top of the package."""
 TYPES_ONLY = {("devices", "benchmark")}
 """Devices describe themselves with the evidence's record of facts."""
-TOP_OF_PACKAGE = {"api", "pipeline", "pipeline_compress", "ladder", "doctor", "cli"}
+TOP_OF_PACKAGE = {
+    "api",
+    "calibrate",
+    "cli",
+    "doctor",
+    "ladder",
+    "options",
+    "pipeline",
+    "pipeline_compress",
+    "pipeline_content",
+    "pipeline_file",
+    "pipeline_plan",
+    "pipeline_run",
+}
 """Modules above the rooms; no room imports them."""
 
 

@@ -1,14 +1,10 @@
-"""Small models that the export tests make themselves, and data for them."""
+"""Small models that the export tests make themselves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from edgebench.datasets import Dataset
-from edgebench.storage import sha256_bytes
 
 MODEL = """
 import torch
@@ -101,12 +97,3 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "nets.py"
     path.write_text(MODEL)
     return path
-
-
-def images(count: int = 24, *, channels_last: bool = False) -> Dataset:
-    """Return random images 8×8 with three channels, and labels of five classes."""
-    source = np.random.default_rng(1)
-    x = source.normal(size=(count, 3, 8, 8)).astype(np.float32)
-    x = np.moveaxis(x, 1, -1) if channels_last else x
-    labels = source.integers(0, 5, count)
-    return Dataset("made by a test", (np.ascontiguousarray(x),), labels, sha256_bytes(x.tobytes()))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from models.random_images import images
 from models.small_onnx import save_classifier
 
 from edgebench.artifact import Artifact, Format, Precision, TensorIo, read_manifest
@@ -105,8 +106,6 @@ def test_the_ranges_come_from_the_calibration_data(tmp_path: Path) -> None:
 def test_tflite_takes_and_gives_float_or_int8(model: Path, tmp_path: Path, io: TensorIo) -> None:
     """`--io int8` gives int8 inputs and outputs with scale and zero point, `float` gives floats."""
     pytest.importorskip("litert_torch", reason="needs pip install 'edgebench[torch]'")
-    from conftest import images  # type: ignore[import-not-found]
-
     data = images(channels_last=True)
     source = open_source(f"{model}:build")
     result = export(
