@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact, Format, TensorIo, read_manifest
+from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
-from edgebench.options import choices, model_name, precisions_of, shape_of
+from edgebench.options import choices, model_name, parse_preprocessing, precisions_of, shape_of
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text
 
@@ -32,7 +33,10 @@ def export(
     fp16: bool = False,
     calib_data: str | None = None,
     calib_samples: int = 256,
+    calib_table: Path | None = None,
+    calib_method: str | None = None,
     calib_random: bool = False,
+    max_calib_memory: str | None = None,
     input_shape: Sequence[str] = (),
     io: str = "float",
     preprocessing: str | None = None,
@@ -43,15 +47,20 @@ def export(
     """Return the artifacts that `model` was exported to in `out`, and what was skipped and why.
 
     formats, precisions: names with commas; int8 and fp16 add w8a8 and fp16 to the precisions, and
-    fp32 is the precision where none is named. input_shape: "1,3,224,224", one per input.
+    fp32 is the precision where none is named. calib_table: what `calibrate` wrote, in place of data.
+    calib_method: None for mse, or the table's. input_shape: "1,3,224,224", one per input.
     Raises InputError for a wrong model, data or option, ExportError for a failed conversion.
     """
+    from edgebench.calibration.memory import parse_memory
+    from edgebench.calibration.methods import Method
     from edgebench.exporters.export import ExportRequest
     from edgebench.exporters.export import export as export_request
     from edgebench.exporters.source import open_source
 
     declared = parse_preprocessing(preprocessing)
     wanted, chosen = precisions_of(precisions, int8=int8, fp16=fp16), choices(formats, Format, "--format")
+    method = choices(calib_method, Method, "--calib-method")[0] if calib_method else None
+    memory = parse_memory(max_calib_memory)
     calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
     source = open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape])
     request = ExportRequest(
@@ -62,7 +71,10 @@ def export(
         name=name or model_name(model),
         calibration=calibration,
         calibration_samples=calib_samples,
+        calib_table=calib_table,
+        calib_method=method,
         calib_random=calib_random,
+        calib_memory_bytes=memory,
         parity_data=calibration,
         preprocessing=declared,
         io=TensorIo(io),
@@ -224,13 +236,6 @@ def measurement_failed(failures: Sequence[str]) -> MeasurementError:
     return MeasurementError(
         "; ".join(failures), hint="the others were measured; see evidence.json in the run's folder"
     )
-
-
-def parse_preprocessing(text: str | None) -> Preprocessing:
-    """Return preprocessing from inline YAML such as `{scale: 0.0039}`. Raises ConfigError."""
-    from edgebench.config import parse_config
-
-    return parse_config(text, Preprocessing, name="--preprocessing") if text else Preprocessing()
 
 
 def _artifact(path: Path, preprocessing: Preprocessing | None) -> Artifact:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Precision
+from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError
 
 
@@ -40,6 +41,13 @@ def shape_of(text: str) -> tuple[int, ...]:
     if any(size < 1 for size in shape):
         raise ConfigError(f"--input-shape {text!r}: every size is 1 or more", hint="as in 1,3,224,224")
     return shape
+
+
+def parse_preprocessing(text: str | None) -> Preprocessing:
+    """Return preprocessing from inline YAML such as `{scale: 0.0039}`. Raises ConfigError."""
+    from edgebench.config import parse_config
+
+    return parse_config(text, Preprocessing, name="--preprocessing") if text else Preprocessing()
 
 
 def model_name(model: str) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact, Format, Precision, Skipped, write_manifest
 from edgebench.errors import ConfigError, StorageError
 from edgebench.pipeline_compress import Compression
-from edgebench.pipeline_content import tool_sha256
-from edgebench.pipeline_plan import Plan, data_sha256, identity, make_plan, open_model
+from edgebench.pipeline_plan import Plan, calibration_table, data_sha256, identity, make_plan, open_model
 from edgebench.pipeline_run import finish, held_run
 from edgebench.progress import Progress, silent
 from edgebench.step_cache import cached_step
+from edgebench.pipeline_content import tool_sha256
 from edgebench.storage import (
     atomic_path,
     read_json,
@@ -104,6 +104,9 @@ def _export_format(
             name=plan.pipeline.name,
             calibration=plan.calibration,
             calibration_samples=config.calibration_samples,
+            calib_table=calibration_table(plan),
+            calib_method=config.calibration_method,
+            fresh=fresh,
             parity_data=plan.evaluation or plan.calibration,
             preprocessing=plan.pipeline.data.preprocessing,
             io=config.io,
@@ -208,9 +211,13 @@ def default_baseline(artifacts: tuple[Artifact, ...]) -> str | None:
 
 
 def _data_notes(plan: Plan) -> tuple[str, ...]:
+    from edgebench.calibration.table import read_table
     from edgebench.datasets import split_overlap
 
-    if plan.calibration is None or plan.evaluation is None:
+    table = calibration_table(plan)
+    if table and plan.evaluation and read_table(table).fingerprint == plan.evaluation.fingerprint:
+        return ("the calibration table is of the evaluation data: the int8 accuracy may read too high",)
+    if table or plan.calibration is None or plan.evaluation is None:
         return ()
     shared = split_overlap(plan.calibration, plan.evaluation)
     if shared == 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.calibration.methods import Method
 from edgebench.config import load_config
 from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError
@@ -79,12 +80,18 @@ class CompressConfig:
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """Which files are made. calibration_samples: at most this many are used."""
+    """Which files are made. calibration_samples: at most this many are used.
+
+    calibration_method: None for mse, or the table's. calibration_table: what `edgebench calibrate` wrote,
+    in place of calibration data.
+    """
 
     formats: tuple[Format, ...] = (Format.ONNX, Format.TFLITE)
     precisions: tuple[Precision, ...] = (Precision.FP32, Precision.W8A8)
     io: TensorIo = TensorIo.FLOAT
     calibration_samples: int = 256
+    calibration_method: Method | None = None
+    calibration_table: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,8 @@ export:
   formats: [onnx, tflite]             # also tensorrt, where an NVIDIA GPU is
   precisions: [fp32, w8a8]            # also fp16, w8a32
   io: float                           # float or int8 inputs and outputs of TFLite
+  # calibration_method: mse           # also percentile, entropy, min-max, moving-average
+  # calibration_table: table.json     # of edgebench calibrate, in place of data.calibration
 
 benchmark:
   device: local:cpu

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Precision
 from edgebench.errors import ConfigError
-from edgebench.pipeline_content import model_sha256, tool_sha256
 from edgebench.pipeline_file import CompressConfig, Pipeline, load_pipeline
 from edgebench.pipeline_run import RunIdentity
 from edgebench.step_cache import environment
-from edgebench.storage import encode_json, sha256_bytes, to_plain
+from edgebench.pipeline_content import model_sha256, tool_sha256
+from edgebench.storage import encode_json, sha256_bytes, sha256_path, to_plain
 
 if TYPE_CHECKING:
     from edgebench.datasets import Dataset
@@ -62,13 +62,18 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
 def _check_settings(pipeline: Pipeline, base: Path) -> None:
     """Raise ConfigError for what would fail only after the training."""
     from edgebench.benchmark.request import parse_cores
+    from edgebench.calibration.table import usable_table
     from edgebench.devices.registry import open_device
     from edgebench.exporters.source import check_readable
 
-    if Precision.W8A8 in pipeline.export.precisions and pipeline.data.calibration is None:
+    if pipeline.export.calibration_table:
+        table, method = base / pipeline.export.calibration_table, pipeline.export.calibration_method
+        usable_table(table, pipeline.data.preprocessing, method)
+    elif Precision.W8A8 in pipeline.export.precisions and pipeline.data.calibration is None:
         raise ConfigError(
             "`data.calibration` is missing, and w8a8 needs data to fix the ranges of its activations",
-            hint="name data that is not the evaluation's, or take w8a8 out of `export.precisions`",
+            hint="name data that is not the evaluation's, or a table of edgebench calibrate as "
+            "`export.calibration_table`, or take w8a8 out of `export.precisions`",
         )
     open_device(pipeline.benchmark.device)
     parse_cores(pipeline.benchmark.affinity)
@@ -121,5 +126,13 @@ def identity(plan: Plan) -> RunIdentity:
 
 
 def data_sha256(plan: Plan) -> list[str | None]:
-    """Return the fingerprints of the calibration and the evaluation data."""
-    return [data.fingerprint if data else None for data in (plan.calibration, plan.evaluation)]
+    """Return the fingerprints of the calibration and the evaluation data, and the hash of the table."""
+    table = calibration_table(plan)
+    found = [data.fingerprint if data else None for data in (plan.calibration, plan.evaluation)]
+    return [*found, sha256_path(table) if table else None]
+
+
+def calibration_table(plan: Plan) -> Path | None:
+    """Return the file of ranges that the pipeline names; None where it names none."""
+    named = plan.pipeline.export.calibration_table
+    return plan.base / named if named else None

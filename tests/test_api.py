@@ -18,6 +18,7 @@ from edgebench.reports.verdict import Decision
 
 TWINS = {
     "export": ("export",),
+    "calibrate": ("calibrate",),
     "benchmark": ("benchmark", "report"),
     "report": ("report",),
     "run": ("run",),

@@ -69,8 +69,11 @@ class Histograms:
         self._samples = 0
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         self._owner = np.repeat(np.arange(count), sizes)
-        self._offset = (self._owner * bins + bins // 2).astype(np.int32)
+        self._offset = self._owner * bins + bins // 2
+        self._scaled = np.empty(len(self._owner), np.float32)
+        self._places = np.empty(len(self._owner), np.intp)
         self._exponent = np.full(count, _LEAST_EXPONENT, np.int64)
+        self._bins_per_unit = self._scale_of_values()
         self._counts = np.zeros((folds, count, bins), np.int64)
         self._zeros = np.zeros((folds, count), np.int64)
         self._lowest = np.full((folds, count), np.inf)
@@ -124,22 +127,30 @@ class Histograms:
     def _widen(self, largest: NDArray[np.float64]) -> None:
         """Make each range hold values up to `largest`, adding neighbouring bins up."""
         needed = np.maximum(np.frexp(largest)[1].astype(np.int64), _LEAST_EXPONENT)
-        for i in np.flatnonzero(needed > self._exponent):
+        wider = np.flatnonzero(needed > self._exponent)
+        for i in wider:
             for _ in range(min(int(needed[i] - self._exponent[i]), self._bins.bit_length())):
                 for fold in range(self._folds):
                     self._counts[fold, i] = _folded(self._counts[fold, i])
             self._exponent[i] = needed[i]
+        if wider.size:
+            self._bins_per_unit = self._scale_of_values()
 
     def _count(self, values: NDArray[np.float32], fold: int) -> None:
-        widths = (self._bins // 2) / 2.0**self._exponent
-        places = np.floor(values * widths.astype(np.float32)[self._owner]).astype(np.int32)
-        places += self._offset
+        np.floor(np.multiply(values, self._bins_per_unit, out=self._scaled), out=self._scaled)
+        self._places[:] = self._scaled
+        self._places += self._offset
         counts = self._counts[fold]
-        found = np.bincount(places, minlength=counts.size)
+        found = np.bincount(self._places, minlength=counts.size)
         counts += found.reshape(counts.shape)
-        zero = np.add.reduceat((values == 0).astype(np.int64), self._starts)
+        zero = np.add.reduceat((values == 0).astype(np.int32), self._starts)
         self._zeros[fold] += zero
         counts[:, self._bins // 2] -= zero
+
+    def _scale_of_values(self) -> NDArray[np.float32]:
+        """Return, for each value of a sample, how many bins its tensor has per unit."""
+        widths = (self._bins // 2) / 2.0**self._exponent
+        return widths.astype(np.float32)[self._owner]
 
     def _average(self, low: NDArray[np.float64], high: NDArray[np.float64], fold: int) -> None:
         rows = [row for row in range(1 + self._folds) if row != 1 + fold]

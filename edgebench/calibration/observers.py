@@ -6,7 +6,6 @@ to be exact (padding, ReLU).
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.calibration.histogram import Distribution
+from edgebench.calibration.methods import Method
 
 PERCENTILE = 99.999
 _MSE_ENDS = 64
@@ -24,21 +24,6 @@ _ENTROPY_ENDS = 7
 
 _SMOOTHING = 1e-3
 """Of a count, put into every bin, so that the divergence is finite where clipping fills an empty one."""
-
-
-class Method(enum.StrEnum):
-    """How a range is found."""
-
-    MIN_MAX = "min-max"
-    MOVING_AVERAGE = "moving-average"
-    PERCENTILE = "percentile"
-    ENTROPY = "entropy"
-    MSE = "mse"
-
-    @property
-    def exact(self) -> bool:
-        """Whether the observer looks at the extremes themselves."""
-        return self in (Method.MIN_MAX, Method.MOVING_AVERAGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgebench.artifact import Format
-from edgebench.calibration.observers import Method, Range
+from edgebench.calibration.methods import Method
+from edgebench.calibration.observers import Range
 from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError, InputError
-from edgebench.storage import encode_json, read_json, sha256_bytes, write_json
+from edgebench.storage import encode_json, read_json, sha256_bytes, to_plain, write_json
 
 SCHEMA = 1
 _AGAIN = "calibrate again: edgebench calibrate"
@@ -109,7 +110,10 @@ def read_table(path: Path) -> CalibrationTable:
 
     Raises InputError where it is absent, of another form, changed since it was written, or impossible.
     """
-    table = read_json(path, CalibrationTable)
+    try:
+        table = read_json(path, CalibrationTable)
+    except InputError as err:
+        raise InputError(err.message, hint=_AGAIN) from err
     if table.schema > SCHEMA:
         raise ConfigError(
             f"{path}: schema {table.schema} is of a later edgebench; this one reads up to {SCHEMA}",
@@ -132,6 +136,26 @@ def read_table(path: Path) -> CalibrationTable:
     return table
 
 
+def usable_table(path: Path, preprocessing: Preprocessing, method: Method | None) -> CalibrationTable:
+    """Return the table in a file for an export with this preprocessing and, unless None, this method.
+
+    Raises ConfigError where it was made with others, and what `read_table` does.
+    """
+    table = read_table(path)
+    if method not in (None, table.method):
+        raise ConfigError(
+            f"{path}: its ranges are found by {table.method}, and {method} is asked for",
+            hint=f"take {table.method}, or edgebench calibrate --method {method}",
+        )
+    if table.preprocessing != preprocessing:
+        theirs, ours = _differing(table.preprocessing, preprocessing)
+        raise ConfigError(
+            f"{path}: was made with another preprocessing: {theirs}, and here {ours}",
+            hint=f"declare the same, or {_AGAIN}",
+        )
+    return table
+
+
 def write_table(path: Path, table: CalibrationTable) -> CalibrationTable:
     """Write the table with its digest, whole or not at all, and return it. Raises StorageError."""
     signed = replace(table, digest=_digest(table))
@@ -141,3 +165,10 @@ def write_table(path: Path, table: CalibrationTable) -> CalibrationTable:
 
 def _digest(table: CalibrationTable) -> str:
     return sha256_bytes(encode_json(replace(table, digest=None)))
+
+
+def _differing(*declared: Preprocessing) -> tuple[str, ...]:
+    """Return, for each preprocessing, the keys in which they differ with their values."""
+    plain = [to_plain(steps) for steps in declared]
+    keys = [key for key in plain[0] if any(steps[key] != plain[0][key] for steps in plain)]
+    return tuple(", ".join(f"{key} {steps[key]}" for key in keys) for steps in plain)

@@ -21,6 +21,7 @@ READER_GONE = 141
 """128 + SIGPIPE, as `cat file | head -1` ends."""
 VERBS = {
     "export": "Convert and quantize a model; write artifacts with manifests.",
+    "calibrate": "Find the int8 ranges of a model's tensors on data; write a table for export.",
     "benchmark": "Measure artifacts: latency, memory, accuracy; write evidence.",
     "report": "Judge evidence against gates; write the verdict and the HTML report.",
     "run": "Do all of a pipeline file: compress, export, benchmark, judge.",

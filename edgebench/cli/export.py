@@ -29,6 +29,13 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
     show_default=True,
     help="Use at most this many.",
 )
+@click.option("--calib-table", type=click.Path(path_type=Path), help="Ranges from edgebench calibrate.")
+@click.option(
+    "--calib-method",
+    metavar="METHOD",
+    help="mse, percentile, entropy, min-max, moving-average.  [default: mse, or the table's]",
+)
+@click.option("--max-calib-memory", metavar="300MB", help="Bound what calibrating takes beyond the model.")
 @click.option("--calib-random", is_flag=True, help="Calibrate on random numbers. Accuracy will be lost.")
 @click.option(
     "--input-shape", multiple=True, metavar="1,3,224,224", help="One per input, where it is not discovered."

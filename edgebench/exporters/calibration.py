@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Format
-from edgebench.calibration.observers import Method
+from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.exporters.graph_ranges import FOLDS, Ranges, RangesJob
 from edgebench.exporters.worker import run_worker
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
+from edgebench.pipeline_content import tool_sha256
 from edgebench.storage import from_plain, read_json, sha256_path, to_plain, write_json
 
 if TYPE_CHECKING:
     from edgebench.exporters.calibration_samples import CalibrationSamples
-
-DEFAULT_METHOD = Method.MSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ def calibrated(
         write_json(folder / _FILE, Ranges(found.table, (*told, *found.notes)))
 
     key = {
+        "tool": tool_sha256(),
         "graph": sha256_path(base),
         "samples": samples.key(),
         "method": settings.method,

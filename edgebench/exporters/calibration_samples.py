@@ -11,7 +11,7 @@ import numpy as np
 
 from edgebench.artifact import CalibrationRecord
 from edgebench.calibration.inputs import InputWatch
-from edgebench.calibration.observers import Method
+from edgebench.calibration.methods import Method
 from edgebench.calibration.samples import write_samples
 from edgebench.datasets import Dataset, Preprocessing, preprocess
 from edgebench.exporters.conversion import chosen

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from edgebench.artifact import Precision
-from edgebench.calibration.table import CalibrationTable, read_table
+from edgebench.calibration.table import CalibrationTable, usable_table
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.exporters.export_request import ExportRequest, ExportResult, file_stem, target_path
 from edgebench.exporters.export_work import ExportWork
@@ -72,15 +72,4 @@ def _table(request: ExportRequest) -> CalibrationTable | None:
         return None
     if request.calib_random:
         raise ConfigError("--calib-table and --calib-random contradict each other", hint="leave out one")
-    table = read_table(path)
-    if request.calib_method not in (None, table.method):
-        raise ConfigError(
-            f"{path}: its ranges are found by {table.method}, and {request.calib_method} is asked for",
-            hint=f"leave out --calib-method, or edgebench calibrate --method {request.calib_method}",
-        )
-    if table.preprocessing != request.preprocessing:
-        raise ConfigError(
-            f"{path}: was made with another preprocessing: {table.preprocessing}",
-            hint=f"this export declares {request.preprocessing}; declare the same, or calibrate again",
-        )
-    return table
+    return usable_table(path, request.preprocessing, request.calib_method)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.artifact import Artifact, Format, Precision, Skipped, TensorIo
-from edgebench.calibration.observers import Method
+from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.datasets import Dataset, Preprocessing
-from edgebench.exporters.calibration import DEFAULT_METHOD, CalibrationSettings
+from edgebench.exporters.calibration import CalibrationSettings
 from edgebench.exporters.conversion import SUFFIX
 from edgebench.exporters.source import Source
 

@@ -11,7 +11,8 @@ import numpy as np
 from edgebench.artifact import Format, TensorSpec
 from edgebench.calibration.histogram import Distribution
 from edgebench.calibration.memory import bins_within
-from edgebench.calibration.observers import Method, Range, observe
+from edgebench.calibration.methods import Method
+from edgebench.calibration.observers import Range, observe
 from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.table import GraphTable, TensorStatistics
 from edgebench.calibration.watch import Watchable, Watched, open_onnx, open_tflite, watch

@@ -37,7 +37,10 @@ def test_the_shell_parses_its_script(shell: str, tmp_path: Path, capsys: pytest.
     [
         ("edgebench ", set(VERBS)),
         ("edgebench ex", {"export"}),
-        ("edgebench export --calib-", {"--calib-data", "--calib-samples", "--calib-random"}),
+        (
+            "edgebench export --calib-",
+            {"--calib-data", "--calib-samples", "--calib-table", "--calib-method", "--calib-random"},
+        ),
         ("edgebench devices ", {"list"}),
         ("edgebench completion ", {"bash", "zsh", "fish"}),
         ("edgebench export --io ", {"float", "int8"}),
