@@ -10,6 +10,8 @@ from edgebench.artifact import Artifact, Format, TensorIo, read_manifest
 from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
+from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
 from edgebench.options import choices, model_name, parse_preprocessing, precisions_of, shape_of
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text

@@ -21,6 +21,7 @@ TWINS = {
     "calibrate": ("calibrate",),
     "benchmark": ("benchmark", "report"),
     "report": ("report",),
+    "ladder": ("ladder",),
     "run": ("run",),
     "demo": ("demo",),
     "doctor": ("doctor", "doctor_fix"),

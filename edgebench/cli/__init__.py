@@ -24,6 +24,7 @@ VERBS = {
     "calibrate": "Find the int8 ranges of a model's tensors on data; write a table for export.",
     "benchmark": "Measure artifacts: latency, memory, accuracy; write evidence.",
     "report": "Judge evidence against gates; write the verdict and the HTML report.",
+    "ladder": "Say where a quantized model's accuracy went, rung by rung and layer by layer.",
     "run": "Do all of a pipeline file: compress, export, benchmark, judge.",
     "demo": "Run the whole path on handwritten digits, from training to verdict.",
     "doctor": "Say what is installed, what each extra adds, and what hardware is here.",

@@ -7,6 +7,7 @@ Of several that lose, the one with the greatest loss is blamed; on a tie the hig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -235,7 +236,7 @@ def _nothing(rungs: Sequence[Rung]) -> str:
     below = [rung for rung in rungs if rung.max_abs_error is not None]
     if not below:
         return "no rung could be compared"
-    most = max(below, key=_severity)
+    most = min(below, key=lambda rung: (-(rung.churn or 0.0), rung.sqnr_db or math.inf))
     churn = "" if most.churn is None else f", {fixed(100 * most.churn, 1)} % of the best classes changed"
     ratio = "no error" if most.sqnr_db is None else f"{most.sqnr_db:.1f} dB"
     most_changed = f"most changes at `{most.step}`: {ratio}{churn}"

@@ -12,7 +12,7 @@ import numpy as np
 from edgebench.artifact import Artifact, read_manifest
 from edgebench.calibration.target import Target, local_target
 from edgebench.datasets import Dataset, Preprocessing, preprocess
-from edgebench.errors import EdgebenchError, InputError, MeasurementError, ModelError
+from edgebench.errors import EdgebenchError, ExportError, InputError, MeasurementError
 from edgebench.exporters.converters import CONVERTERS, ConversionJob
 from edgebench.exporters.inspect import adopt, format_of
 from edgebench.exporters.source import Source
@@ -76,8 +76,10 @@ class _Climb:
         request = self.request
         artifact = self._manifest(request.quantized)
         fp32 = request.fp32 or self._beside(artifact)
-        given = self._manifest(fp32).preprocessing if fp32 else artifact.preprocessing
-        steps = given if request.preprocessing is None else request.preprocessing
+        steps = request.preprocessing
+        if steps is None:
+            told = fp32 is not None and read_manifest(fp32) is not None
+            steps = self._manifest(fp32).preprocessing if fp32 and told else artifact.preprocessing
         chosen = _chosen(request.data, request.samples)
         inputs = preprocess(request.data, steps, chosen)
         samples = self._write("samples", inputs)
@@ -94,7 +96,7 @@ class _Climb:
             anatomy=anatomy,
             hypotheses=_judged(tried, framework, others, labels),
             input_fit=fit,
-            declared=_difference(artifact.preprocessing, steps),
+            declared=_difference(artifact.preprocessing, steps) if self._declares() else None,
             saturates=local_target() is Target.X86_AVX2,
         )
         self._tell_what_is_missing(labels)
@@ -127,6 +129,10 @@ class _Climb:
         self.notes.append(f"{path.name} differs from its manifest's SHA-256: it was changed after its export")
         return adopt(path, preprocessing=written.preprocessing)
 
+    def _declares(self) -> bool:
+        """Whether the quantized file has a manifest, which declares a preprocessing, be it none."""
+        return read_manifest(self.request.quantized) is not None
+
     def _beside(self, artifact: Artifact) -> Path | None:
         """Return the fp32 file of the same name, source and format in the quantized file's folder."""
         path = self.request.quantized
@@ -146,11 +152,15 @@ class _Climb:
             return None
         self.progress(f"convert to {artifact.format}")
         job = ConversionJob(source=source, out=out, samples=samples)
-        run_worker(
-            "edgebench.exporters.stages:convert",
-            {"job": to_plain(job), "format": artifact.format.value},
-            what=f"converting {source.model} to {artifact.format}",
-        )
+        try:
+            run_worker(
+                "edgebench.exporters.stages:convert",
+                {"job": to_plain(job), "format": artifact.format.value},
+                what=f"converting {source.model} to {artifact.format}",
+            )
+        except ExportError as err:
+            self.notes.append(f"no exported fp32 rung: {err.message}")
+            return None
         self.notes.append("exported fp32: made now, since none was given and none lies beside the artifact")
         return out
 
@@ -168,8 +178,9 @@ class _Climb:
         """Return the source's own answers, and those to the samples prepared in other ways."""
         self.progress("framework fp32")
         files = [samples, *(self._write(f"try_{i}", arrays) for i, arrays in enumerate(tries.values()))]
+        source = self.request.source
         plain = self._work(
-            "answers:source", source=to_plain(self.request.source), samples=files, out="source"
+            "answers:source", f"running {source.model}", source=source, samples=files, out="source"
         )
         first, *rest = [read_answers(Path(path)) for path in plain["answers"]]
         return Answered(Step.FRAMEWORK, plain["runtime"], first), dict(zip(tries, rest, strict=True))
@@ -188,6 +199,7 @@ class _Climb:
         self.progress(step.value)
         plain = self._work(
             "answers:artifact",
+            f"running {path.name}",
             path=path.resolve(),
             format=format_of(path).value,
             samples=samples,
@@ -209,7 +221,7 @@ class _Climb:
     def _as_declared(self, artifact: Artifact, steps: Preprocessing, chosen: list[int]) -> list[Answered]:
         if artifact.preprocessing == steps:
             return []
-        if artifact.preprocessing == Preprocessing() and read_manifest(self.request.quantized) is None:
+        if not self._declares():
             self.notes.append(f"{artifact.id} has no manifest: it declares no preprocessing of its own")
             return []
         try:
@@ -231,24 +243,22 @@ class _Climb:
         try:
             plain = self._work(
                 "stages:anatomy",
+                f"comparing the layers of {self.request.quantized.name}",
                 path=self.request.quantized.resolve(),
                 fp32=beside.resolve() if beside else None,
                 format=artifact.format.value,
                 samples=few,
             )
-        except (ModelError, EdgebenchError) as err:
+        except EdgebenchError as err:
             self.notes.append(f"the layers cannot be compared: {err.message}")
             return Anatomy()
         return from_plain(Anatomy, plain, what="layers")
 
-    def _work(self, function: str, **arguments: Any) -> Any:
+    def _work(self, function: str, what: str, **arguments: Any) -> Any:
         """Return what a function of the ladder gives in a worker; `out` lies in the scratch folder."""
         if "out" in arguments:
             arguments["out"] = self.folder / arguments["out"]
-        plain = to_plain(arguments)
-        return run_worker(
-            f"edgebench.ladder.{function}", plain, what=f"{function.rpartition(':')[2]} answers"
-        )
+        return run_worker(f"edgebench.ladder.{function}", to_plain(arguments), what=what)
 
     def _tell_what_is_missing(self, labels: Any) -> None:
         if labels is None:
