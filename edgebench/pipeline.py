@@ -14,7 +14,7 @@ from edgebench.pipeline_plan import Plan, calibration_table, data_sha256, identi
 from edgebench.pipeline_run import finish, held_run
 from edgebench.progress import Progress, silent
 from edgebench.step_cache import cached_step
-from edgebench.pipeline_content import tool_sha256
+from edgebench.step_content import tool_sha256
 from edgebench.storage import (
     atomic_path,
     read_json,

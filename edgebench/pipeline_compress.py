@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.pipeline_content import model_sha256, tool_sha256
 from edgebench.pipeline_file import DistilConfig, Pipeline, PruneConfig
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
+from edgebench.step_content import model_sha256, tool_sha256
 from edgebench.storage import sha256_path, to_plain, write_json
 
 WEIGHTS = "weights.safetensors"

@@ -12,7 +12,7 @@ from edgebench.errors import ConfigError
 from edgebench.pipeline_file import CompressConfig, Pipeline, load_pipeline
 from edgebench.pipeline_run import RunIdentity
 from edgebench.step_cache import environment
-from edgebench.pipeline_content import model_sha256, tool_sha256
+from edgebench.step_content import model_sha256, tool_sha256
 from edgebench.storage import encode_json, sha256_bytes, sha256_path, to_plain
 
 if TYPE_CHECKING:

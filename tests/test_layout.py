@@ -28,7 +28,6 @@ TOP_OF_PACKAGE = {
     "options",
     "pipeline",
     "pipeline_compress",
-    "pipeline_content",
     "pipeline_file",
     "pipeline_plan",
     "pipeline_run",

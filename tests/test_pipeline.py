@@ -27,7 +27,7 @@ from tiny_pipelines import (
 )
 
 from edgebench.cli import call
-from edgebench.pipeline_content import model_sha256
+from edgebench.step_content import model_sha256
 from edgebench.pipeline_plan import identity, make_plan
 
 JUDGED = (0, 1, 3)

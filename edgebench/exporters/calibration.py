@@ -12,7 +12,7 @@ from edgebench.exporters.graph_ranges import FOLDS, Ranges, RangesJob
 from edgebench.exporters.worker import run_worker
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
-from edgebench.pipeline_content import tool_sha256
+from edgebench.step_content import tool_sha256
 from edgebench.storage import from_plain, read_json, sha256_path, to_plain, write_json
 
 if TYPE_CHECKING:
