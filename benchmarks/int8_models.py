@@ -94,6 +94,7 @@ def train(name: str, images: np.ndarray, labels: np.ndarray, weights: Path) -> N
     from torch.nn import functional
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # more of them wait for each other on networks this small
     network: Any = getattr(int8_networks, name)()
     optimizer = torch.optim.Adam(network.parameters(), 2e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS)

@@ -1,0 +1,134 @@
+"""What is done to an fp32 ONNX graph before it is quantized, so that int8 keeps its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edgebench.calibration.methods import Method
+from edgebench.calibration.observers import Range
+from edgebench.calibration.passes_layers import Layer, layers
+from edgebench.calibration.passes_moments import moments
+from edgebench.calibration.passes_ranges import summand_ranges
+from edgebench.calibration.passes_rounding import round_weights
+
+if TYPE_CHECKING:
+    Array = NDArray[np.generic]
+
+SAMPLES = 128
+"""Samples that the weights are rounded by; more of them change little."""
+
+_BYTES = 64 << 20
+"""Second moments that are held at a time; layers beyond it take another pass over the samples."""
+
+_MOST_COLUMNS = 2304
+"""Weights per output beyond which rounding one by one takes too long; such layers are left as they are."""
+
+_MOST_WEIGHTS, _MOST_WORK = 0.02, 0.05
+"""Shares of a model's weights and multiplications that may stay float at either end of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A graph made ready. ranges: in place of those of the table; floats: nodes to be left as they are."""
+
+    model: ModelProto
+    ranges: dict[str, Range]
+    floats: list[str]
+
+
+def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, method: Method) -> Adapted:
+    """Return the graph, shapes inferred and batch normalization folded, made ready to be quantized.
+
+    samples: can be gone through more than once; arrays [1, ...] in the order of the graph's inputs.
+    bits: of a weight, 7 or 8. method: how ranges are found.
+    """
+    floats = float_ends(model)
+    quantized = [layer for layer in layers(model) if layer.node.name not in floats]
+    return Adapted(
+        model=adapt_weights(model, quantized, samples, bits=bits),
+        ranges=summand_ranges(model, samples, method),
+        floats=floats,
+    )
+
+
+def adapt_weights(
+    model: ModelProto, chosen: Sequence[Layer], samples: Iterable[Sequence[Array]], *, bits: int
+) -> ModelProto:
+    """Return the graph with the weights of some of its layers rounded by what they multiply.
+
+    samples: can be gone through more than once; arrays [1, ...] in the order of the graph's inputs, of
+    which the first SAMPLES are used. bits: of a weight, 7 or 8.
+    """
+    adapted = model
+    for part in _parts(chosen):
+        adapted = round_weights(adapted, moments(model, part, islice(samples, SAMPLES)), bits=bits)
+    return adapted
+
+
+def float_ends(model: ModelProto) -> list[str]:
+    """Return the names of the layers that read the inputs or give the outputs, where floats cost little.
+
+    What the first layer loses every other one passes on, and it reads few channels; the last one's
+    answer is the model's. A layer stays float with at most 2 % of the weights and 5 % of the work.
+    """
+    found = layers(model)
+    total = sum(layer.outputs * layer.columns for layer in found)
+    places = _places(model)
+    work = {layer.given: layer.outputs * layer.columns * places.get(layer.given, 1) for layer in found}
+    ends = [layer for layer in found if layer.taken in _inputs(model) or layer.given in _last(model)]
+    return [
+        layer.node.name
+        for layer in ends
+        if layer.outputs * layer.columns <= _MOST_WEIGHTS * total
+        and work[layer.given] <= _MOST_WORK * sum(work.values())
+    ]
+
+
+def _parts(found: Sequence[Layer]) -> Iterator[list[Layer]]:
+    """Yield layers together as long as their second moments fit into _BYTES."""
+    part: list[Layer] = []
+    held = 0
+    for layer in found:
+        size = 8 * layer.groups * layer.columns**2
+        if layer.columns > _MOST_COLUMNS:
+            continue
+        if part and held + size > _BYTES:
+            yield part
+            part, held = [], 0
+        part.append(layer)
+        held += size
+    if part:
+        yield part
+
+
+def _inputs(model: ModelProto) -> set[str]:
+    """Return the graph's inputs."""
+    return {entry.name for entry in model.graph.input}
+
+
+def _last(model: ModelProto) -> set[str]:
+    """Return the outputs, and what a Softmax makes them of."""
+    outputs = {entry.name for entry in model.graph.output}
+    before = {n.input[0] for n in model.graph.node if n.op_type == "Softmax" and n.output[0] in outputs}
+    return outputs | before
+
+
+def _places(model: ModelProto) -> dict[str, int]:
+    """Return how often a convolution's window is laid on one sample, by its output, where shapes tell."""
+    from onnx import shape_inference
+
+    inferred = shape_inference.infer_shapes(model)
+    entries = (*inferred.graph.value_info, *inferred.graph.output)
+    shapes = {e.name: [d.dim_value for d in e.type.tensor_type.shape.dim] for e in entries}
+    return {
+        layer.given: max(1, int(np.prod(shapes.get(layer.given, [])[2:], dtype=np.int64)))
+        for layer in layers(model)
+        if layer.is_conv
+    }

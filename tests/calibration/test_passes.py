@@ -1,0 +1,114 @@
+"""The whole preparation on graphs where it matters: what stays float, what the quantized file answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgebench.calibration.methods import Method
+from edgebench.calibration.passes import adapt, adapt_weights, float_ends
+from edgebench.calibration.passes_layers import layers
+from tests.calibration.passes_networks import answers, residual_network, samples, session
+
+
+def test_the_first_and_the_last_layer_stay_float_where_they_are_small() -> None:
+    """A first convolution and a classifier of few weights are named; the layers between them are not."""
+    model = residual_network(channels=32, depth=3)
+    assert float_ends(model) == ["stem", "classes"]
+
+
+def test_a_large_classifier_is_quantized() -> None:
+    """A last layer that holds most of the weights does not stay float: the file would not shrink."""
+    assert "classes" not in float_ends(residual_network(channels=32, depth=1, classes=2000))
+
+
+def test_the_result_is_the_same_whatever_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going through the samples once for all layers or once per layer gives the same weights."""
+    model, given = residual_network(), samples(16)
+    whole = adapt_weights(model, layers(model), given, bits=7)
+    monkeypatch.setattr("edgebench.calibration.passes._BYTES", 1)
+    parts = adapt_weights(model, layers(model), given, bits=7)
+    assert whole.SerializeToString() == parts.SerializeToString()
+    assert whole.SerializeToString() != model.SerializeToString()
+
+
+def test_the_same_samples_give_the_same_bytes() -> None:
+    """Preparing a graph twice gives the same file bit for bit."""
+    model, given = residual_network(), samples(16)
+    found = [adapt(model, given, bits=7, method=Method.MSE) for _ in range(2)]
+    assert found[0].model.SerializeToString() == found[1].model.SerializeToString()
+    assert found[0].ranges == found[1].ranges
+
+
+def test_the_graph_given_is_not_changed() -> None:
+    """The passes work on copies."""
+    model = residual_network()
+    before = model.SerializeToString()
+    adapt(model, samples(4), bits=7, method=Method.MSE)
+    assert model.SerializeToString() == before
+
+
+def test_weights_that_a_branch_reads_too_are_left_alone() -> None:
+    """A weight that an If's branch also multiplies by keeps its values."""
+    weight = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32), "w")
+    inside = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["inner"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1, 4])],
+    )
+    other = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["negative"])],
+        "other",
+        [],
+        [helper.make_tensor_value_info("negative", TensorProto.FLOAT, [1, 4])],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="outer"),
+        helper.make_node("If", ["yes"], ["z"], then_branch=inside, else_branch=other),
+        helper.make_node("Add", ["y", "z"], ["sum"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "shared",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1, 4])],
+        [weight, numpy_helper.from_array(np.ones((), bool), "yes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert layers(model) == []
+
+
+@pytest.mark.assets
+@pytest.mark.acceptance
+def test_resnet20_gains_three_decibels_at_seven_bits(assets: Path, tmp_path: Path) -> None:
+    """On ResNet-20 with real images, Q/DQ of the prepared graph is 3 dB nearer to fp32 than without."""
+    import torch
+
+    from tests.calibration.passes_networks import noise, quantized
+    from tests.models.cifar_resnet import resnet20
+
+    network = resnet20()
+    stored = torch.load(assets / "cifar10" / "models" / "resnet20-12fca82f.th", weights_only=True)
+    network.load_state_dict({k.removeprefix("module."): v for k, v in stored["state_dict"].items()})
+    exported = tmp_path / "net.onnx"
+    torch.onnx.export(
+        network.eval(), (torch.zeros(1, 3, 32, 32),), exported, dynamo=True, external_data=False
+    )
+    with np.load(assets / "cifar10" / "data" / "train_20000.npz") as data:
+        images = data["x"][::100].astype(np.float32).transpose(0, 3, 1, 2) / 255
+    images = (images - np.float32([0.485, 0.456, 0.406])[:, None, None]) / np.float32([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    chosen = [[image[None]] for image in images.astype(np.float32)]
+    calibration, held_back = chosen[:128], chosen[128:]
+    plain, prepared = quantized(exported, calibration, tmp_path, bits=7)
+    wanted = answers(session(onnx.load(exported)), held_back)
+    assert (
+        noise(wanted, answers(session(prepared), held_back))
+        > noise(wanted, answers(session(plain), held_back)) + 3
+    )
