@@ -98,7 +98,7 @@ def assert_whole(run: Path) -> None:
 def leftovers(cwd: Path) -> list[str]:
     """Return what unfinished work has left below `cwd`: half-written files, working folders, scratch."""
     hidden = [path for path in cwd.rglob(".*") if path.name != ".lock"]
-    return [str(path.relative_to(cwd)) for path in [*hidden, *(cwd / "tmp").glob("edgebench-scratch-*")]]
+    return [str(path.relative_to(cwd)) for path in [*hidden, *(cwd / "tmp").glob("*")]]
 
 
 def save_image_classifier(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from edgebench.exporters.source import Source
 from edgebench.exporters.worker import in_parallel
 from edgebench.progress import Progress, silent
 from edgebench.step_cache import environment
+from edgebench.storage import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def calibrate_model(request: CalibrateRequest, *, progress: Progress = silent) -
         raise StorageError(
             f"{request.out}: exists already", hint="--overwrite replaces it, or choose another -o"
         )
-    with tempfile.TemporaryDirectory(prefix="edgebench-calibrate-") as name:
-        folder, steps = Path(name), request.preprocessing
+    with scratch_folder() as folder:
+        steps = request.preprocessing
         samples = DataSamples(request.data, request.samples, steps, folder / "calibration")
         shared = _Shared(folder, samples, write_parity_samples(request.data, steps, folder))
         found = in_parallel(lambda fmt: _format(request, fmt, shared, progress), request.formats)

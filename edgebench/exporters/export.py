@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from edgebench.artifact import Precision
 from edgebench.calibration.table import CalibrationTable, usable_table
 from edgebench.errors import ConfigError, InputError, StorageError
@@ -13,7 +10,7 @@ from edgebench.exporters.export_work import ExportWork
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.exporters.worker import in_parallel
 from edgebench.progress import Progress, silent
-from edgebench.storage import folder_lock
+from edgebench.storage import folder_lock, scratch_folder
 
 __all__ = ["ExportRequest", "ExportResult", "export", "file_stem"]
 
@@ -27,8 +24,8 @@ def export(request: ExportRequest, *, progress: Progress = silent) -> ExportResu
     """
     _check(request)
     table = _table(request)
-    with folder_lock(request.out), tempfile.TemporaryDirectory(prefix="edgebench-export-") as name:
-        work = ExportWork(request, table, Path(name), progress)
+    with folder_lock(request.out), scratch_folder() as folder:
+        work = ExportWork(request, table, folder, progress)
         parts = in_parallel(work.export_format, request.formats)
     return ExportResult(
         artifacts=tuple(artifact for part in parts for artifact in part.artifacts),

@@ -13,7 +13,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -25,7 +24,14 @@ from edgebench.exporters.onnx_file import answer, open_session, read_onnx, sessi
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange, identifier, unique
 from edgebench.progress import Progress, silent
-from edgebench.storage import cache_folder, folder_lock, sha256_path, storage_errors, write_json
+from edgebench.storage import (
+    cache_folder,
+    folder_lock,
+    scratch_folder,
+    sha256_path,
+    storage_errors,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -132,8 +138,7 @@ def _refuse_foreign_domains(path: Path, network: onnx.ModelProto) -> None:
 
 def _convert(python: Path, task: dict[str, Any], network: onnx.ModelProto) -> tuple[bytes, dict[str, str]]:
     """Run the conversion in the environment; return the TFLite file and the versions it was made with."""
-    with tempfile.TemporaryDirectory(prefix="edgebench-onnx2tf-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         out, result, log = folder / "out.tflite", folder / "result.json", folder / "log.txt"
         job = folder / "job.json"
         job.write_text(json.dumps({**task, "out": str(out), "result": str(result)}))
