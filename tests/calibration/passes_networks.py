@@ -137,5 +137,6 @@ def quantize(model: ModelProto, ranges: dict[str, Any], floats: list[str], *, bi
         extra_options={},
     )
     tool.quantize_model()
+    tool.model.topological_sort()
     made: ModelProto = tool.model.model
     return made
