@@ -34,6 +34,7 @@ class InputWatch:
         self._first: Array | None = None
         self._all_equal = True
         self._samples = self._values = self._at_end = 0
+        self._most = -math.inf
         self._low, self._high, self._sum, self._squares = math.inf, -math.inf, 0.0, 0.0
 
     def add(self, stored: Array, ready: Array) -> None:
@@ -42,7 +43,8 @@ class InputWatch:
             self._first = stored[0].copy()
         self._all_equal = self._all_equal and bool((stored == self._first).all())
         self._samples += len(stored)
-        self._at_end += int(np.count_nonzero(stored == _end(stored.dtype))) if stored.size else 0
+        self._at_end += int(np.count_nonzero(stored == _end(stored.dtype)))
+        self._most = max(self._most, float(stored.max()))
         self._values += stored.size
         values = ready.astype(np.float64)
         self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
@@ -68,6 +70,8 @@ class InputWatch:
         if share <= _SATURATED or self._low == self._high or self._first is None:
             return []
         end = _end(self._first.dtype)
+        if self._most > end:  # floats that are not 0–1
+            return []
         return [
             f"{share:.0%} of the stored calibration values are {end:.4g}, the most there can be: saturated?"
         ]

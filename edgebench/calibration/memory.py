@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from edgebench.calibration.histogram import BINS
+from edgebench.calibration.watch import Watchable
 from edgebench.errors import ConfigError, InputError
 
 LEAST_BINS = 512
@@ -27,31 +27,29 @@ def parse_memory(text: str | None) -> int | None:
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
-def needed_bytes(sizes: Sequence[int], values: int, bins: int, folds: int) -> int:
-    """Return the bytes of watching beyond the model itself: histograms, and one inference that keeps all.
+def needed_bytes(graph: Watchable, bins: int, folds: int) -> int:
+    """Return the bytes of watching a graph: histograms, and one inference that keeps every tensor.
 
-    sizes: of each tensor, how many values are watched per sample. values: of all float tensors for one
-    sample. One histogram of every tensor more than there are folds is what a sample's counts take.
+    One histogram of every tensor more than there are folds is what a sample's counts take. What a plain
+    inference takes of its own, such as the runtime's copy of the weights, is not in it.
     """
-    histograms = len(sizes) * bins * _COUNT_BYTES * (folds + 1)
-    return histograms + sum(sizes) * _VALUE_BYTES + values * _FLOAT_BYTES
+    histograms = len(graph.sizes) * bins * _COUNT_BYTES * (folds + 1)
+    return histograms + sum(graph.sizes) * _VALUE_BYTES + graph.values * _FLOAT_BYTES + graph.copies_bytes
 
 
-def bins_within(limit: int | None, sizes: Sequence[int], values: int, folds: int, what: str) -> int:
+def bins_within(limit: int | None, graph: Watchable, folds: int, what: str) -> int:
     """Return the most bins, a power of two up to 4,096, with which watching stays within `limit` bytes.
 
     Raises InputError, saying what would be needed, where the fewest, 512, are too many.
     """
     bins = BINS
-    if limit is None:
-        return bins
-    while needed_bytes(sizes, values, bins, folds) > limit:
+    while limit is not None and needed_bytes(graph, bins, folds) > limit:
         bins //= 2
         if bins < LEAST_BINS:
-            least = needed_bytes(sizes, values, LEAST_BINS, folds)
+            least = needed_bytes(graph, LEAST_BINS, folds)
             raise InputError(
-                f"--max-calib-memory {limit / 1e6:.4g} MB is too little for {what}: "
-                f"{len(sizes)} tensors with {LEAST_BINS} bins and one inference take {least / 1e6:.4g} MB",
+                f"--max-calib-memory {limit / 1e6:.4g} MB is too little for {what}: {len(graph.sizes)} "
+                f"tensors with {LEAST_BINS} bins each and one inference take {least / 1e6:.4g} MB",
                 hint=f"--max-calib-memory {-(-least // 10**6)}MB, or a smaller --input-shape",
             )
     return bins

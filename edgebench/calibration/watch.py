@@ -31,7 +31,8 @@ class Watchable:
 
     names, sizes: of the tensors that are, and how many values each gives per sample. values: of all of
     them for one sample. run: from a sample, an array [1, ...] per input, to float32[sum(sizes)].
-    same_as: tensors that are not watched because another one has their distribution.
+    same_as: tensors that are not watched because another one has their distribution. copies_bytes: how much
+    memory the copies of the model take that opening it makes.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Watchable:
     values: int
     run: Callable[[list[Array]], NDArray[np.float32]]
     same_as: Mapping[str, str] = field(default_factory=dict)
+    copies_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
 
     fused = onnx_tap.fused_activations(network).items()
     same_as = {before: after for before, after in fused if after in lengths}
-    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as)
+    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as, 3 * network.ByteSize())
 
 
 def open_tflite(model: Path, *, exact: bool) -> Watchable:
@@ -147,7 +149,7 @@ def open_tflite(model: Path, *, exact: bool) -> Watchable:
 
     tap = tflite_tap.open_tap(model, exact=exact)
     values = sum(step * size for step, size in zip(tap.steps, tap.sizes, strict=True))
-    return Watchable(tap.names, tap.sizes, values, tap.run)
+    return Watchable(tap.names, tap.sizes, values, tap.run, copies_bytes=model.stat().st_size)
 
 
 def _first(samples: Samples) -> tuple[list[Array], Samples]:

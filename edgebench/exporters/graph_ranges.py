@@ -64,7 +64,7 @@ def find_ranges(job: RangesJob) -> Ranges:
     _check_samples(samples, inputs, job.names)
     graph = opened()
     folds = FOLDS if job.stability else 1
-    bins = bins_within(job.memory_bytes, graph.sizes, graph.values, folds, f"the {job.runtime} graph")
+    bins = bins_within(job.memory_bytes, graph, folds, f"the {job.runtime} graph")
     watched = watch(graph, samples, bins=bins, folds=folds, numbers=job.numbers)
     tensors = {name: _statistics(watched, name, job.method) for name in watched.names}
     tensors |= {name: tensors[other] for name, other in watched.same_as.items()}

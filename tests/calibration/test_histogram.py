@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgebench.calibration.histogram import Histograms
+from edgebench.calibration.histogram import Distribution, Histograms
 
 
 def stream(order: list[int], *, sizes: tuple[int, ...] = (50, 7)) -> Histograms:
@@ -89,3 +89,49 @@ def test_memory_does_not_grow_with_samples() -> None:
         histograms.add(np.random.default_rng(index).normal(size=500).astype(np.float32))
     assert sum(found.counts.nbytes for found in histograms.distributions()) == 5 * 4096 * 8
     assert histograms.distributions()[0].total == 100_000
+
+
+def random_samples(count: int = 21) -> list[np.ndarray]:
+    """Return samples of two tensors of 50 values; every seventh is larger, so that ranges widen."""
+    source = np.random.default_rng(3)
+    return [
+        (source.normal(size=100) * (8 if i % 7 == 6 else 1)).astype(np.float32).round(1) for i in range(count)
+    ]
+
+
+def same(first: Distribution, second: Distribution) -> None:
+    """Require two distributions to be the same bit for bit."""
+    assert (first.lowest, first.highest, first.zeros) == (second.lowest, second.highest, second.zeros)
+    assert (first.mean_lowest, first.mean_highest) == (second.mean_lowest, second.mean_highest)
+    np.testing.assert_array_equal(first.edges, second.edges)
+    np.testing.assert_array_equal(first.counts, second.counts)
+
+
+def test_folds_change_nothing_of_the_whole() -> None:
+    """Samples dealt to four folds give, together, what they give in one."""
+    one, four = Histograms([50, 50]), Histograms([50, 50], folds=4)
+    for sample in random_samples():
+        one.add(sample)
+        four.add(sample)
+    for first, second in zip(one.distributions(), four.distributions(), strict=True):
+        same(first, second)
+
+
+def test_leaving_a_fold_out_is_never_having_seen_it() -> None:
+    """Without fold 1 of 3 the counts, extremes and moving averages are those of the other samples alone."""
+    samples = random_samples()
+    folds, others = Histograms([50, 50], folds=3), Histograms([50, 50])
+    for index, sample in enumerate(samples):
+        folds.add(sample)
+        if index % 3 != 1:
+            others.add(sample)
+    for tensor in (0, 1):
+        same(folds.distribution(tensor, without=1), others.distribution(tensor))
+
+
+def test_folds_need_two_samples_each() -> None:
+    """With too few samples for their folds there is one fold only."""
+    histograms = Histograms([4], folds=4)
+    for count in range(1, 9):
+        histograms.add(np.ones(4, np.float32))
+        assert histograms.folds == (4 if count >= 8 else 1)

@@ -22,6 +22,12 @@ from edgebench.storage import folder_lock, sha256_bytes, sha256_path
 ALL = (Precision.FP32, Precision.FP16, Precision.W8A32, Precision.W8A8)
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the cache in the test's folder."""
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path / "cache"))
+
+
 def vectors(count: int = 40, *, shift: float = 0.0) -> Dataset:
     """Return random vectors of 16 numbers, labels of four classes."""
     source = np.random.default_rng(1)
