@@ -12,7 +12,7 @@ from edgebench.errors import ConfigError, StorageError
 from edgebench.pipeline_compress import Compression
 from edgebench.pipeline_plan import Plan, calibration_table, data_sha256, identity, make_plan, open_model
 from edgebench.pipeline_run import finish, held_run
-from edgebench.progress import Progress, silent
+from edgebench.progress import Progress, logged, silent
 from edgebench.step_cache import cached_step
 from edgebench.step_content import tool_sha256
 from edgebench.storage import (
@@ -59,6 +59,7 @@ def run_pipeline(
     plan = make_plan(path, overrides)
     runs = out / file_stem(plan.pipeline.name)
     with held_run(runs, identity(plan), fresh=fresh, progress=progress) as folder:
+        progress = logged(progress, folder / "log.txt")
         compression = Compression(plan.pipeline, plan.base, plan.train_sha256, fresh, progress)
         exported = _export(plan, compression.run(), fresh=fresh, progress=progress)
         artifacts = _place_artifacts(exported.artifacts, folder)

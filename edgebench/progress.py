@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -14,3 +16,15 @@ class Progress(Protocol):
 
 def silent(message: str, *, done: int | None = None, total: int | None = None) -> None:
     """Report nothing."""
+
+
+def logged(progress: Progress, path: Path) -> Progress:
+    """Return a progress that also appends each message, with the time in UTC, to the file `path`."""
+    from edgebench.storage import storage_errors
+
+    def tell(message: str, *, done: int | None = None, total: int | None = None) -> None:
+        with storage_errors(path), path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}\n")
+        progress(message, done=done, total=total)
+
+    return tell
