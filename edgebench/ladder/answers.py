@@ -6,6 +6,7 @@ real values in, real values out: float32[N, ...] for each output.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from edgebench.artifact import Format, TensorSpec
 from edgebench.benchmark.inputs import LARGEST_BATCH
+from edgebench.errors import ModelError
 from edgebench.exporters.samples import check_fit, read_samples, write_reference
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.storage import from_plain, storage_errors
@@ -33,6 +35,8 @@ def source(arguments: dict[str, Any]) -> dict[str, Any]:
     model = from_plain(Source, arguments["source"], what="source")
     files = [Path(path) for path in arguments["samples"]]
     runtime, inputs, call = _open_source(model, read_samples(files[0]))
+    if any(spec.shape and spec.shape[0] > 1 for spec in inputs):
+        raise ModelError(f"{model.model}: its batch is fixed above 1", hint="save it with an open batch")
     written = [
         write_reference(
             Path(f"{arguments['out']}.{index}"), _as_taken(read_samples(file), inputs), inputs, call
@@ -119,6 +123,8 @@ def _open_source(model: Source, samples: Sequence[Array]) -> tuple[str, tuple[Te
     path = Path(model.path or model.model)
     opener = _open_onnx if model.kind is SourceKind.ONNX else _open_tflite
     runtime, inputs, outputs, call = opener(path, reference=False)
+    if model.kind is SourceKind.TFLITE:  # an interpreter takes one sample, whatever its file leaves open
+        inputs = tuple(replace(spec, shape=(abs(spec.shape[0]), *spec.shape[1:])) for spec in inputs)
 
     def real(values: list[Array]) -> list[Array]:
         return [real_values(y, spec) for y, spec in zip(call(values), outputs, strict=True)]
@@ -169,8 +175,6 @@ def plain_session(content: bytes) -> Any:
     """Return a session that runs the graph node by node, as it stands. Raises ModelError."""
     import onnxruntime as ort
 
-    from edgebench.errors import ModelError
-
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -210,8 +214,6 @@ def plain_interpreter(path: Path, *, kernels: str, keep: bool = False) -> Any:
     import warnings
 
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    from edgebench.errors import ModelError
 
     try:
         with warnings.catch_warnings(action="ignore"):  # it warns that keeping tensors takes memory

@@ -32,6 +32,7 @@ _CAUSES = {
 }
 _HIGH_NOISE_DB = 20.0
 _NEAR_DB = 6.0
+_NAME = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _quantization(rung: Rung, found: Findings) -> Blame:
         )
     if layer is not None:
         evidence.append(layer_words(layer))
-    where = f", most of it at {named}" if named else ""
+    where = f", most of it at {short_name(named)}" if named else ""
     return Blame(Cause.QUANTIZATION, f"quantization{_loss(rung)}{where}", tuple(evidence), named)
 
 
@@ -192,6 +193,13 @@ def _worst_mismatch(mismatches: Sequence[Mismatch]) -> Mismatch | None:
     )
 
 
+def short_name(tensor: str) -> str:
+    """Return a tensor's name as it is shown: without the modules of the classes on its path, its end only."""
+    parts = [part.rpartition(".")[2] if part.count(".") > 1 else part for part in tensor.split("/")]
+    short = "/".join(parts)
+    return short if len(short) <= _NAME else f"…{short[1 - _NAME :]}"
+
+
 def fit_words(fit: RangeFit) -> str:
     """Return what a quantized input holds beside what it gets."""
     low, high = (number(end) for end in fit.calibrated)
@@ -205,10 +213,11 @@ def fit_words(fit: RangeFit) -> str:
 
 def layer_words(layer: Layer) -> str:
     """Return how noisy a layer is."""
+    name = short_name(layer.tensor)
     if layer.alone_db is not None:
-        return f"{layer.tensor} ({layer.operator}): {layer.alone_db:.1f} dB of signal over error by itself"
+        return f"{name} ({layer.operator}): {layer.alone_db:.1f} dB of signal over error by itself"
     return (
-        f"{layer.tensor} ({layer.operator}): {layer.accumulated_db:.1f} dB of signal over error, "
+        f"{name} ({layer.operator}): {layer.accumulated_db:.1f} dB of signal over error, "
         f"{fixed(100 * layer.added, 1)} % of noise more than its inputs"
     )
 

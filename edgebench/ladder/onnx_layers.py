@@ -66,7 +66,7 @@ def _layers(
     full = _with_outputs(quantized, [view for given in views.values() for view in given])
     views, cuts = _alike(views, plain, full, samples)
     pieces = _with_outputs(_cut(quantized, views, cuts), [view for name in views for view in views[name]])
-    errors = _measured(views, plain, full, pieces, samples)
+    errors = _measured(views, cuts, (plain, full, pieces), samples)
     made = {name: node for node in fp32.graph.node for name in node.output}
     parents = {name: _sources(name, made, set(views)) for name in views}
     return tuple(_layer(name, made.get(name), parents[name], errors) for name in views), ()
@@ -74,7 +74,7 @@ def _layers(
 
 def _layer(name: str, node: NodeProto | None, parents: Sequence[str], errors: _Errors) -> Layer:
     total = worst(errors.accumulated[name])
-    own = errors.alone.get(name)
+    own = errors.alone.get(name) if all(parent in errors.alone for parent in parents) else None
     before = max((worst(errors.accumulated[parent]).ratio for parent in parents), default=0.0)
     return Layer(
         tensor=name,
@@ -91,7 +91,8 @@ def _views(fp32: ModelProto, quantized: ModelProto) -> Views:
     """Return the tensors that both graphs have, in the fp32 graph's order, and where to look at each."""
     readers = _readers(quantized)
     known = {name for node in quantized.graph.node for name in node.output} | set(_inputs(quantized))
-    names = dict.fromkeys([*_inputs(fp32), *(name for node in fp32.graph.node for name in node.output)])
+    made = [name for node in fp32.graph.node if node.op_type != "Constant" for name in node.output]
+    names = dict.fromkeys([*_inputs(fp32), *made])
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         if name not in known or not name:
@@ -150,9 +151,13 @@ def _alike(views: Views, plain: Any, full: Any, samples: Sequence[Array]) -> tup
     return kept, single
 
 
-def _measured(views: Views, plain: Any, full: Any, pieces: Any, samples: Sequence[Array]) -> _Errors:
+def _measured(
+    views: Views, cuts: Sequence[str], sessions: tuple[Any, Any, Any], samples: Sequence[Array]
+) -> _Errors:
+    """Return the errors over all samples. sessions: the fp32 graph, the quantized one, its pieces."""
+    plain, full, pieces = sessions
     total = {name: [Noise() for _ in given] for name, given in views.items()}
-    alone = {name: [Noise() for _ in given] for name, given in views.items()}
+    alone = {name: [Noise() for _ in views[name]] for name in cuts}
     takes = {entry.name for entry in pieces.get_inputs()}
     for index in range(len(samples[0])):
         feeds = _feeds(plain, samples, index)
@@ -160,10 +165,10 @@ def _measured(views: Views, plain: Any, full: Any, pieces: Any, samples: Sequenc
         given = {_GIVEN + name: array for name, array in wanted.items() if _GIVEN + name in takes}
         got = _run(full, _feeds(full, samples, index))
         own = _run(pieces, {**_feeds(full, samples, index), **given})
-        for name, places in views.items():
-            for place, (view, noise) in enumerate(zip(places, total[name], strict=True)):
-                noise.add(wanted[name], got[view])
-                alone[name][place].add(wanted[name], own[view])
+        for noises, values in ((total, got), (alone, own)):
+            for name, places in noises.items():
+                for view, noise in zip(views[name], places, strict=True):
+                    noise.add(wanted[name], values[view])
     return _Errors(total, alone)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgebench.ladder.blame import fit_words
+from edgebench.ladder.blame import fit_words, short_name
 from edgebench.ladder.noise import EXACT_DB
 from edgebench.ladder.preprocessing import misfits
 from edgebench.ladder.record import Hypothesis, Ladder, Layer, Rung
@@ -12,7 +12,6 @@ from edgebench.reports.units import NONE, fixed, number
 
 WORST = 8
 """Layers that are shown."""
-_NAME = 48
 _TRIED = 3
 
 
@@ -64,7 +63,7 @@ def _layers(found: Ladder) -> list[str]:
 
 
 def _layer(layer: Layer) -> tuple[str, ...]:
-    name = layer.tensor if len(layer.tensor) <= _NAME else f"…{layer.tensor[1 - _NAME :]}"
+    name = short_name(layer.tensor)
     alone = NONE if layer.alone_db is None else _decibel(layer.alone_db)
     added = fixed(100 * layer.added, 1)
     return (
@@ -73,7 +72,7 @@ def _layer(layer: Layer) -> tuple[str, ...]:
         _decibel(layer.accumulated_db),
         added,
         number(layer.max_abs_error),
-        f"{layer.operator}  {layer.node}",
+        layer.node if layer.node.startswith(layer.operator) else f"{layer.operator}  {layer.node}",
     )
 
 
