@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +31,12 @@ _BYTES = 64 << 20
 _MOST_COLUMNS = 2304
 """Weights per output beyond which rounding one by one takes too long; such layers are left as they are."""
 
+_BIAS = 2
+"""Place of the bias among a layer's inputs."""
+
+_ARRANGING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast")
+"""Operators after which the values are still the input's."""
+
 _MOST_WEIGHTS, _MOST_WORK = 0.02, 0.05
 """Shares of a model's weights and multiplications that may stay float at either end of it."""
 
@@ -49,7 +56,7 @@ def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, metho
     samples: can be gone through more than once; arrays [1, ...] in the order of the graph's inputs.
     bits: of a weight, 7 or 8. method: how ranges are found.
     """
-    floats = float_ends(model)
+    model, floats = flat_biases(model), float_ends(model)
     quantized = [layer for layer in layers(model) if layer.node.name not in floats]
     return Adapted(
         model=adapt_weights(model, quantized, samples, bits=bits),
@@ -70,6 +77,20 @@ def adapt_weights(
     for part in _parts(chosen):
         adapted = round_weights(adapted, moments(model, part, islice(samples, SAMPLES)), bits=bits)
     return adapted
+
+
+def flat_biases(model: ModelProto) -> ModelProto:
+    """Return the graph with biases [1, n] of Gemm nodes as [n], which onnxruntime's quantizer needs."""
+    flat = ModelProto()
+    flat.CopyFrom(model)
+    read = Counter(name for node in flat.graph.node for name in node.input)
+    biases = {
+        node.input[-1] for node in flat.graph.node if node.op_type == "Gemm" and len(node.input) > _BIAS
+    }
+    for tensor in flat.graph.initializer:
+        if tensor.name in biases and read[tensor.name] == 1 and list(tensor.dims[:-1]) == [1]:
+            del tensor.dims[0]
+    return flat
 
 
 def float_ends(model: ModelProto) -> list[str]:
@@ -109,8 +130,12 @@ def _parts(found: Sequence[Layer]) -> Iterator[list[Layer]]:
 
 
 def _inputs(model: ModelProto) -> set[str]:
-    """Return the graph's inputs."""
-    return {entry.name for entry in model.graph.input}
+    """Return the graph's inputs, also in another arrangement."""
+    names = {entry.name for entry in model.graph.input}
+    for node in model.graph.node:
+        if node.op_type in _ARRANGING and node.input[0] in names:
+            names.add(node.output[0])
+    return names
 
 
 def _last(model: ModelProto) -> set[str]:

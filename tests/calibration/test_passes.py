@@ -10,15 +10,50 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgebench.calibration.methods import Method
-from edgebench.calibration.passes import adapt, adapt_weights, float_ends
+from edgebench.calibration.observers import Range
+from edgebench.calibration.passes import adapt, adapt_weights, flat_biases, float_ends
 from edgebench.calibration.passes_layers import layers
-from tests.calibration.passes_networks import answers, residual_network, samples, session
+from tests.calibration.passes_networks import (
+    answers,
+    noise,
+    quantize,
+    quantized,
+    residual_network,
+    samples,
+    session,
+)
 
 
 def test_the_first_and_the_last_layer_stay_float_where_they_are_small() -> None:
     """A first convolution and a classifier of few weights are named; the layers between them are not."""
     model = residual_network(channels=32, depth=3)
     assert float_ends(model) == ["stem", "classes"]
+
+
+def test_a_layer_behind_a_transposed_input_is_a_first_layer() -> None:
+    """An image that comes with its channels last is transposed first; the stem stays float all the same."""
+    model = residual_network(channels=32, depth=3)
+    model.graph.node[0].input[0] = "turned"
+    model.graph.node.insert(0, helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 3, 1, 2]))
+    assert "stem" in float_ends(model)
+
+
+def test_a_bias_of_two_dimensions_can_be_quantized() -> None:
+    """A Gemm whose bias is [1, n], over which onnxruntime's quantizer stumbles, is one of n for it."""
+    model = residual_network()
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "classes_b")
+    bias.dims.insert(0, 1)
+    given = samples(4)
+    flat = flat_biases(model)
+    np.testing.assert_array_equal(answers(session(flat), given), answers(session(model), given))
+    names = ["x", *(name for node in model.graph.node for name in node.output)]
+    ranges = dict.fromkeys(names, Range(-4.0, 4.0))
+    with pytest.raises(ValueError, match="ambiguous"):
+        quantize(model, ranges, [], bits=7)
+    assert (
+        noise(answers(session(model), given), answers(session(quantize(flat, ranges, [], bits=7)), given))
+        > 10
+    )
 
 
 def test_a_large_classifier_is_quantized() -> None:
@@ -89,7 +124,6 @@ def test_resnet20_gains_three_decibels_at_seven_bits(assets: Path, tmp_path: Pat
     """On ResNet-20 with real images, Q/DQ of the prepared graph is 3 dB nearer to fp32 than without."""
     import torch
 
-    from tests.calibration.passes_networks import noise, quantized
     from tests.models.cifar_resnet import resnet20
 
     network = resnet20()
