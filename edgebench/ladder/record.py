@@ -62,7 +62,8 @@ class Layer:
 
     operator, node: what makes it in the fp32 file. accumulated_db: SQNR with all that happened before
     it. alone_db: SQNR of this layer by itself, on fp32 inputs; None where it cannot be run so. Both
-    are 200 where there is no error. added: share of noise in its power that its inputs did not have, 0 or more.
+    are 200 where there is no error. added: share of noise in its power that its inputs did not have,
+    0 or more.
     """
 
     tensor: str
