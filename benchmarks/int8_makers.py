@@ -52,15 +52,18 @@ def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:
 
 def _quantize_tflite(case: Case, folder: Path) -> Path:
     """Quantize a TFLite file, which is no source of an export, as the export quantizes its own."""
-    from edgebench.artifact import Precision
+    from edgebench.artifact import Format, Precision
+    from edgebench.calibration.methods import DEFAULT_METHOD
     from edgebench.calibration.samples import write_samples
     from edgebench.calibration.target import local_target
+    from edgebench.exporters.graph_ranges import RangesJob, find_ranges
     from edgebench.exporters.quantize_tflite import quantize
     from edgebench.exporters.quantizers import QuantizationJob
 
     write_samples(folder / "samples", len(case.calibration), [[case.calibration]])
-    out = folder / "net.w8a8.tflite"
-    quantize(QuantizationJob(Path(case.source), out, Precision.W8A8, local_target(), folder / "samples"))
+    out, base = folder / "net.w8a8.tflite", Path(case.source)
+    found = find_ranges(RangesJob(base, Format.TFLITE, folder / "samples", DEFAULT_METHOD))
+    quantize(QuantizationJob(base, out, Precision.W8A8, local_target(), found.table))
     return out
 
 

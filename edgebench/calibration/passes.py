@@ -84,9 +84,8 @@ def flat_biases(model: ModelProto) -> ModelProto:
     flat = ModelProto()
     flat.CopyFrom(model)
     read = Counter(name for node in flat.graph.node for name in node.input)
-    biases = {
-        node.input[-1] for node in flat.graph.node if node.op_type == "Gemm" and len(node.input) > _BIAS
-    }
+    gemms = [node for node in flat.graph.node if node.op_type == "Gemm" and len(node.input) > _BIAS]
+    biases = {node.input[_BIAS] for node in gemms}
     for tensor in flat.graph.initializer:
         if tensor.name in biases and read[tensor.name] == 1 and list(tensor.dims[:-1]) == [1]:
             del tensor.dims[0]
