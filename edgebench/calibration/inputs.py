@@ -21,6 +21,8 @@ _SATURATED = 0.05
 _LARGE = 32.0
 """Normalised inputs lie within some standard deviations of zero; nothing normalised reaches this."""
 _SMALL = 0.05
+_NAME_BYTES = 4
+"""Stored integers of so many bytes are names of things, such as a text's tokens, and not amounts."""
 _FAR_MEAN = 3.0
 """Standard deviations; a mean farther from zero than this says that it was not taken off."""
 
@@ -34,7 +36,7 @@ class InputWatch:
         self._first: Array | None = None
         self._all_equal = True
         self._samples = self._values = self._at_end = 0
-        self._most = -math.inf
+        self._most, self._numbers = -math.inf, True
         self._low, self._high, self._sum, self._squares = math.inf, -math.inf, 0.0, 0.0
 
     def add(self, stored: Array, ready: Array) -> None:
@@ -46,6 +48,7 @@ class InputWatch:
         self._at_end += int(np.count_nonzero(stored == _end(stored.dtype)))
         self._most = max(self._most, float(stored.max()))
         self._values += stored.size
+        self._numbers = stored.dtype.kind == "f" or stored.dtype.itemsize < _NAME_BYTES
         values = ready.astype(np.float64)
         self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
         self._sum += float(values.mean()) * len(ready)
@@ -78,6 +81,8 @@ class InputWatch:
 
     def _scale(self) -> Sequence[str]:
         """Return whether what the preprocessing gives looks like what a model is trained on."""
+        if not self._numbers:
+            return []
         declared = self._declared
         spread = f"the model's input ranges from {self._low:.4g} to {self._high:.4g}"
         normalises = declared.scale != 1.0 or bool(declared.mean or declared.std)

@@ -39,7 +39,10 @@ class TensorStatistics:
 
 @dataclass(frozen=True, slots=True)
 class GraphTable:
-    """The tensors of one graph, by their names in it. sha256: of the fp32 file. bins: of each histogram."""
+    """The tensors of one graph, by their names in it.
+
+    sha256: of what the fp32 file computes. bins: of each tensor's histogram.
+    """
 
     runtime: Format
     sha256: str
@@ -89,7 +92,7 @@ class CalibrationTable:
             )
         if graphs[runtime].sha256 != sha256:
             raise ConfigError(
-                f"the calibration table was made for another model: its {runtime} file is "
+                f"the calibration table was made for another model: its {runtime} graph is "
                 f"{graphs[runtime].sha256[:12]}, this one's is {sha256[:12]}",
                 hint=f"{_AGAIN}{self._newer(versions)}",
             )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Format
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
+from edgebench.exporters.graph_hash import graph_sha256
 from edgebench.exporters.graph_ranges import FOLDS, Ranges, RangesJob
 from edgebench.exporters.worker import run_worker
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
 from edgebench.step_content import tool_sha256
-from edgebench.storage import from_plain, read_json, sha256_path, to_plain, write_json
+from edgebench.storage import from_plain, read_json, to_plain, write_json
 
 if TYPE_CHECKING:
     from edgebench.exporters.calibration_samples import CalibrationSamples
@@ -61,7 +62,7 @@ def calibrated(
 
     key = {
         "tool": tool_sha256(),
-        "graph": sha256_path(base),
+        "graph": graph_sha256(base, runtime),
         "samples": samples.key(),
         "method": settings.method,
         "folds": FOLDS if settings.stability else 1,

@@ -26,6 +26,7 @@ from edgebench.exporters.calibration_samples import DataSamples, RandomSamples
 from edgebench.exporters.conversion import SUFFIX, Converted, convert, write_parity_samples
 from edgebench.exporters.converters import CONVERTERS
 from edgebench.exporters.export_request import ExportRequest, ExportResult, target_path
+from edgebench.exporters.graph_hash import graph_sha256
 from edgebench.exporters.inspect import Description
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.tensorrt import why_not
@@ -163,7 +164,7 @@ class ExportWork:
 def _from_table(table: CalibrationTable, fmt: Format, base: Path) -> _Calibrated:
     from edgebench.step_cache import environment
 
-    graph = table.graph(fmt, sha256_path(base), environment())
+    graph = table.graph(fmt, graph_sha256(base, fmt), environment())
     record = CalibrationRecord(table.data, table.fingerprint, table.samples, table.method.value)
     return _Calibrated(graph, record, table.notes)
 

@@ -17,8 +17,8 @@ from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.table import GraphTable, TensorStatistics
 from edgebench.calibration.watch import Watchable, Watched, open_onnx, open_tflite, watch
 from edgebench.errors import DataError
+from edgebench.exporters.graph_hash import graph_sha256
 from edgebench.exporters.samples import check_fit
-from edgebench.storage import sha256_path
 
 FOLDS = 4
 """Parts of the samples that are left out in turn: enough to see an odd part, at four times the counts."""
@@ -68,7 +68,7 @@ def find_ranges(job: RangesJob) -> Ranges:
     watched = watch(graph, samples, bins=bins, folds=folds, numbers=job.numbers)
     tensors = {name: _statistics(watched, name, job.method) for name in watched.names}
     tensors |= {name: tensors[other] for name, other in watched.same_as.items()}
-    table = GraphTable(job.runtime, sha256_path(job.base), bins, tensors)
+    table = GraphTable(job.runtime, graph_sha256(job.base, job.runtime), bins, tensors)
     return Ranges(table, tuple(f"{job.runtime}: {note}" for note in _notes(table, watched)))
 
 

@@ -33,9 +33,18 @@ def notes(stored: np.ndarray, steps: Preprocessing) -> tuple[str, ...]:
         (FLOATS, Preprocessing()),
         (SOURCE.normal(size=(40, 10)).astype(np.float32), Preprocessing()),
         (SOURCE.integers(0, 17, (64, 8, 8, 1)).astype(np.float32), Preprocessing(scale=1 / 16)),
+        (SOURCE.integers(0, 30_000, (64, 20)), Preprocessing()),
         (np.where(SOURCE.random((64, 8, 8, 1)) < 0.8, 0, 200).astype(np.uint8), SCALED),
     ],
-    ids=["images", "normalised images", "unit floats", "normal numbers", "digits", "black background"],
+    ids=[
+        "images",
+        "normalised images",
+        "unit floats",
+        "normal numbers",
+        "digits",
+        "tokens",
+        "black background",
+    ],
 )
 def test_good_data_has_no_notes(stored: np.ndarray, steps: Preprocessing) -> None:
     """Scaled and normalised images, plain features, dark backgrounds: nothing is said."""

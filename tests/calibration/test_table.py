@@ -101,7 +101,7 @@ def test_a_table_of_a_later_version_is_refused(tmp_path: Path) -> None:
 def test_a_graph_is_found_by_its_hash() -> None:
     """The right file's table is given; another's is refused with both hashes and the versions that differ."""
     assert table().graph(Format.ONNX, "a" * 64, {}).tensors["x"] == tensor()
-    with pytest.raises(ConfigError, match="made for another model: its onnx file is aaaaaaaaaaaa") as caught:
+    with pytest.raises(ConfigError, match="made for another model: its onnx graph is aaaaaaaaaaaa") as caught:
         table().graph(Format.ONNX, "b" * 64, {"numpy": "3"})
     assert "bbbbbbbbbbbb" in str(caught.value)
     assert "numpy 2 (now 3)" in str(caught.value)

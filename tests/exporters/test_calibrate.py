@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from keras_conversions import framework, saved
 from models.random_images import images
 from models.small_onnx import save_classifier
 
@@ -18,7 +20,9 @@ from edgebench.datasets import Dataset, Layout, Preprocessing
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.exporters.calibrate_model import CalibrateRequest, calibrate_model
 from edgebench.exporters.calibration import CalibrationSettings
+from edgebench.exporters.conversion import convert
 from edgebench.exporters.export import ExportRequest, export
+from edgebench.exporters.graph_hash import graph_sha256
 from edgebench.exporters.source import open_source
 from edgebench.storage import sha256_bytes, sha256_path
 
@@ -184,8 +188,29 @@ def test_a_tensor_of_zeros_is_quantized_all_the_same(tmp_path: Path) -> None:
     assert any("always zero" in note and "x" in note for note in made.notes)
 
 
+def test_a_graphs_hash_is_of_what_it_computes(tmp_path: Path) -> None:
+    """Constants and nodes by other names: the same; another weight, another name of a result: another."""
+    path = save_classifier(tmp_path / "m.onnx")
+
+    def changed(old: str, new: str) -> str:
+        network = onnx.load(path)
+        for node in network.graph.node:
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+            node.name = new if node.name == old else node.name
+        for tensor in network.graph.initializer:
+            tensor.name = new if tensor.name == old else tensor.name
+        onnx.save(network, tmp_path / "n.onnx")
+        return graph_sha256(tmp_path / "n.onnx", Format.ONNX)
+
+    mine = graph_sha256(path, Format.ONNX)
+    assert mine == changed("w1", "const_fold_opt__142") == changed("hidden", "another")
+    assert mine != changed("h", "other_hidden")
+    assert mine != graph_sha256(save_classifier(tmp_path / "o.onnx", seed=1), Format.ONNX)
+
+
 @pytest.mark.torch
-def test_pytorch_converts_to_the_same_bytes_each_time(model: Path, tmp_path: Path) -> None:
+def test_pytorch_converts_to_the_same_graphs_each_time(model: Path, tmp_path: Path) -> None:
     """One table of both graphs serves a later export to both, which needs no data: the hashes hold."""
     pytest.importorskip("litert_torch", reason="needs pip install 'edgebench[torch]'")
     source = open_source(f"{model}:build", input_shapes=[(1, 3, 8, 8)])
@@ -205,7 +230,29 @@ def test_pytorch_converts_to_the_same_bytes_each_time(model: Path, tmp_path: Pat
         )
     )
     fp32 = [artifact for artifact in result.artifacts if artifact.precision is Precision.FP32]
-    assert [artifact.sha256 for artifact in fp32] == [graph.sha256 for graph in table.graphs]
+    files = [(tmp_path / "out" / artifact.path, artifact.format) for artifact in fp32]
+    assert [graph_sha256(*file) for file in files] == [graph.sha256 for graph in table.graphs]
     for artifact in result.artifacts:
         assert artifact.sha256 == sha256_path(tmp_path / "out" / artifact.path)
         assert artifact.parity.sqnr_db is None or artifact.parity.sqnr_db > 15
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("fmt", [Format.ONNX, Format.TFLITE])
+def test_keras_converts_to_the_same_graph_each_time(tmp_path: Path, fmt: Format) -> None:
+    """Two conversions of a network with batch normalization: one hash, however constants are numbered."""
+    keras = framework("keras")
+    layers = [keras.Input((8, 8, 3))]
+    for width in (4, 8, 12):
+        layers += [
+            keras.layers.Conv2D(width, 3, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+        ]
+    model = saved(keras.Sequential([*layers, keras.layers.Flatten()]), tmp_path / "m.keras")
+    hashes = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        made = convert(open_source(str(model)), fmt, tmp_path / name, None, None)
+        hashes.append(graph_sha256(made.base, fmt))
+    assert hashes[0] == hashes[1]
