@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgebench.artifact import Precision
+from edgebench.calibration.passes import flat_biases, float_ends
+from edgebench.calibration.passes_size import slim
 from edgebench.calibration.table import GraphTable
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_prepared import prepared
@@ -65,23 +67,25 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     if job.table is None:
         raise ExportError("w8a8 needs the ranges of the activations")
     bits = job.target.weight_bits
+    network = flat_biases(load_model_with_shape_infer(prepared(job.base)))
+    floats = float_ends(network)
     tool = QDQQuantizer(
-        load_model_with_shape_infer(prepared(job.base)),
+        network,
         per_channel=True,
         reduce_range=bits < _INT8_BITS,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=_ranges(job.table),
         nodes_to_quantize=[],
-        nodes_to_exclude=[],
+        nodes_to_exclude=floats,
         op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
         extra_options={},
     )
     tool.quantize_model()
     with storage_errors(job.out):
-        job.out.write_bytes(tool.model.model.SerializeToString())
+        job.out.write_bytes(slim(tool.model.model).SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
-    return QuantizationResult((step,))
+    return QuantizationResult((step, *([f"in float: {', '.join(floats)}"] if floats else [])))
 
 
 def _ranges(table: GraphTable) -> Any:
