@@ -125,7 +125,7 @@ def test_resnet20_gains_three_decibels_at_seven_bits(assets: Path, tmp_path: Pat
     from tests.models.cifar_resnet import resnet20
 
     network = resnet20()
-    stored = torch.load(assets / "cifar10" / "models" / "resnet20-12fca82f.th", weights_only=True)
+    stored = torch.load(assets / "cifar10" / "models" / "resnet20-12fca82f.th", "cpu", weights_only=True)
     network.load_state_dict({k.removeprefix("module."): v for k, v in stored["state_dict"].items()})
     exported = tmp_path / "net.onnx"
     torch.onnx.export(
