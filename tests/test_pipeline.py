@@ -27,8 +27,8 @@ from tiny_pipelines import (
 )
 
 from edgebench.cli import call
-from edgebench.step_content import model_sha256
 from edgebench.pipeline_plan import identity, make_plan
+from edgebench.step_content import model_sha256
 
 JUDGED = (0, 1, 3)
 """Exit codes of a run that came to a verdict; which one hangs on what else the machine is doing."""

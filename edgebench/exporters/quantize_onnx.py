@@ -37,11 +37,13 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
 
 def _fp16(job: QuantizationJob) -> QuantizationResult:
     import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    network = convert_float_to_float16(onnx.load(job.base), keep_io_types=True)
+    tool = ONNXModel(convert_float_to_float16(onnx.load(job.base), keep_io_types=True))
+    tool.topological_sort()
     with storage_errors(job.out):
-        job.out.write_bytes(network.SerializeToString())
+        job.out.write_bytes(tool.model.SerializeToString())
     return QuantizationResult(("weights and arithmetic in float16, inputs and outputs in float32",))
 
 
@@ -82,6 +84,7 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         extra_options={},
     )
     tool.quantize_model()
+    tool.model.topological_sort()
     with storage_errors(job.out):
         job.out.write_bytes(slim(tool.model.model).SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"

@@ -82,6 +82,13 @@ def test_each_precision_is_a_file_with_a_manifest(tmp_path: Path) -> None:
     assert made[Precision.FP32].calibration is None
 
 
+def test_every_artifact_keeps_to_the_onnx_standard(tmp_path: Path) -> None:
+    """ONNX's own checker accepts each precision, its nodes in order."""
+    path = save_classifier(tmp_path / "m.onnx", width=64)
+    for artifact in export(request(path, tmp_path / "out", precisions=ALL)).artifacts:
+        onnx.checker.check_model(onnx.load(tmp_path / "out" / artifact.path), full_check=True)
+
+
 def test_weights_of_int8_are_per_channel(tmp_path: Path) -> None:
     """w8a8 ONNX holds int8 weights with one scale per output channel."""
     path = save_classifier(tmp_path / "m.onnx", width=64)
