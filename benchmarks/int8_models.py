@@ -44,33 +44,29 @@ def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
     quick: the first alone.
     """
     for name in ("convolutional", "depthwise", "transformer")[: 1 if quick else 3]:
-        yield _digits(folder, name)
+        yield digits(folder, name)
     if quick:
         return
     if not ASSETS.is_dir():
         print("no ../shared/assets here: only the models trained by this benchmark", flush=True)
         return
     makers: tuple[Callable[[], Case], ...] = (
-        lambda: _resnet("resnet20", "resnet20-12fca82f.th"),
-        _resnet8,
+        lambda: resnet("resnet20", "resnet20-12fca82f.th"),
+        resnet8,
         _resnet8_tflite,
         _mnist_onnx,
         _mnist_tflite,
         _kws,
         _kws_onnx,
-        lambda: _resnet("resnet56", "resnet56-4bfd9763.th"),
+        lambda: resnet("resnet56", "resnet56-4bfd9763.th"),
     )
     for make in makers:
         yield make()
 
 
-def _digits(folder: Path, name: str) -> Case:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.target))
-    images = (digits.images[order, None] / 16).astype(np.float32)
-    labels = digits.target[order].astype(np.int64)
+def digits(folder: Path, name: str) -> Case:
+    """Return a network of int8_networks.py, trained on digits; evaluated on those it was not trained on."""
+    images, labels = _scans()
     weights = folder / f"{name}.pth"
     train(name, images[:_DIGITS_TRAIN], labels[:_DIGITS_TRAIN], weights)
     return Case(
@@ -82,6 +78,19 @@ def _digits(folder: Path, name: str) -> Case:
         labels=labels[_DIGITS_TRAIN:],
         weights=weights,
     )
+
+
+def digits_held_back() -> np.ndarray:
+    """Return the digits that `digits` trains on and does not calibrate on, float32 [N, 1, 8, 8]."""
+    return _scans()[0][CALIBRATION:_DIGITS_TRAIN]
+
+
+def _scans() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    scans = load_digits()
+    order = np.random.default_rng(0).permutation(len(scans.target))
+    return (scans.images[order, None] / 16).astype(np.float32), scans.target[order].astype(np.int64)
 
 
 def train(name: str, images: np.ndarray, labels: np.ndarray, weights: Path) -> None:
@@ -105,23 +114,37 @@ def train(name: str, images: np.ndarray, labels: np.ndarray, weights: Path) -> N
     torch.save(network.state_dict(), weights)
 
 
-def _cifar(name: str) -> tuple[np.ndarray, np.ndarray]:
+def cifar(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a part of CIFAR-10: images uint8 [N, 32, 32, 3] and labels."""
     with np.load(ASSETS / "cifar10" / "data" / name, allow_pickle=False) as stored:
         return stored["x"], stored["y"]
 
 
-def _cifar_calibration() -> np.ndarray:
-    images, _ = _cifar("train_20000.npz")
-    return images[np.random.default_rng(0).choice(len(images), CALIBRATION, replace=False)]
+def cifar_calibration() -> np.ndarray:
+    """Return the training images that fix the ranges, uint8 [N, 32, 32, 3]."""
+    images, _ = cifar("train_20000.npz")
+    return images[_chosen(len(images))]
 
 
-def _resnet(name: str, file: str) -> Case:
-    images, labels = _cifar("test_7500.npz")
+def cifar_held_back(count: int) -> np.ndarray:
+    """Return training images that do not fix the ranges, uint8 [count, 32, 32, 3]."""
+    images, _ = cifar("train_20000.npz")
+    others = np.setdiff1d(np.arange(len(images)), _chosen(len(images)))
+    return images[np.random.default_rng(1).choice(others, count, replace=False)]
+
+
+def _chosen(count: int) -> np.ndarray:
+    return np.random.default_rng(0).choice(count, CALIBRATION, replace=False)
+
+
+def resnet(name: str, file: str) -> Case:
+    """Return a CIFAR ResNet with its published weights."""
+    images, labels = cifar("test_7500.npz")
     return Case(
         name=name,
         source=f"{_NETWORKS}:{name}",
         formats=("onnx", "tflite"),
-        calibration=normalised(_cifar_calibration()),
+        calibration=normalised(cifar_calibration()),
         images=normalised(images),
         labels=labels,
         weights=ASSETS / "cifar10" / "models" / file,
@@ -134,14 +157,15 @@ def normalised(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
-def _resnet8() -> Case:
-    images, labels = _cifar("test_7500.npz")
+def resnet8() -> Case:
+    """Return MLPerf Tiny's ResNet-8, from its Keras file."""
+    images, labels = cifar("test_7500.npz")
     file = ASSETS / "mlperf_tiny_ic" / "models" / "pretrainedResnet.h5"
     return Case(
         name="resnet8",
         source=str(file),
         formats=("onnx", "tflite"),
-        calibration=_cifar_calibration().astype(np.float32),
+        calibration=cifar_calibration().astype(np.float32),
         images=images.astype(np.float32),
         labels=labels,
         keras=file,
@@ -152,7 +176,7 @@ def _resnet8_tflite() -> Case:
     from dataclasses import replace
 
     file = ASSETS / "mlperf_tiny_ic" / "models" / "pretrainedResnet.tflite"
-    return replace(_resnet8(), name="resnet8.tflite", source=str(file), formats=("tflite",), keras=None)
+    return replace(resnet8(), name="resnet8.tflite", source=str(file), formats=("tflite",), keras=None)
 
 
 def _mnist(name: str, source: str, formats: tuple[str, ...], images: np.ndarray) -> Case:
