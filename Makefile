@@ -27,6 +27,9 @@ acceptance: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/startup.py --quick
 	$(BIN)/python benchmarks/fidelity.py --quick
+	$(BIN)/python benchmarks/calibration.py --quick
+	$(BIN)/python benchmarks/observers.py --quick
+	$(BIN)/python benchmarks/int8_accuracy.py --quick
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs build/docs

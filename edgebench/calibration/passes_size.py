@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, numpy_helper
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
-_ZERO_POINT = 2
-"""Place of the zero point among the inputs."""
 
 
 def slim(model: ModelProto) -> ModelProto:
     """Return the graph that computes the same with fewer bytes.
 
-    Zero points of weights that are zero, which is what leaving them out means; constants that are there
-    twice; shapes that the runtime infers again; names of Q/DQ nodes, and long names of what they give. All
-    other tensors and nodes, and the constants, keep their names.
+    Constants that are there twice; shapes that the runtime infers again; names of Q/DQ nodes, and long
+    names of what they give. All other tensors and nodes, and the constants, keep their names. Zero points
+    stay, also those that say zero: without one of the weights ONNX Runtime does not make one integer
+    operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead of 35).
     """
     slimmed = ModelProto()
     slimmed.CopyFrom(model)
     del slimmed.graph.value_info[:]
-    constants = {tensor.name: tensor for tensor in slimmed.graph.initializer}
     for node in slimmed.graph.node:
-        _without_zero_point(node, constants)
+        if node.op_type in _PAIR:
+            node.name = ""
     _rename(slimmed, _shared(slimmed))
     _drop_unread(slimmed)
     _rename(slimmed, _shorter(slimmed))
     return slimmed
-
-
-def _without_zero_point(node: NodeProto, constants: dict[str, TensorProto]) -> None:
-    if node.op_type in _PAIR:
-        node.name = ""
-    if node.op_type != "DequantizeLinear" or len(node.input) <= _ZERO_POINT:
-        return
-    zero = constants.get(node.input[_ZERO_POINT])
-    # An activation's is kept: its QuantizeLinear has it too, and without one would write uint8.
-    if node.input[0] in constants and zero is not None and not numpy_helper.to_array(zero).any():
-        del node.input[_ZERO_POINT]
 
 
 def _shared(model: ModelProto) -> dict[str, str]:

@@ -89,6 +89,20 @@ def test_every_artifact_keeps_to_the_onnx_standard(tmp_path: Path) -> None:
         onnx.checker.check_model(onnx.load(tmp_path / "out" / artifact.path), full_check=True)
 
 
+def test_int8_layers_run_on_integers(tmp_path: Path) -> None:
+    """ONNX Runtime makes one integer operator of each Gemm and its Q/DQ nodes: no layer falls back to float."""
+    import onnxruntime as ort
+
+    path = save_classifier(tmp_path / "m.onnx", width=64)
+    export(request(path, tmp_path / "out", precisions=(Precision.W8A8,)))
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    ort.InferenceSession(tmp_path / "out" / "net.w8a8.onnx", options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert operators.count("QGemm") == 2
+    assert "Gemm" not in operators
+
+
 def test_weights_of_int8_are_per_channel(tmp_path: Path) -> None:
     """w8a8 ONNX holds int8 weights with one scale per output channel."""
     path = save_classifier(tmp_path / "m.onnx", width=64)
