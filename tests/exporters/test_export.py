@@ -90,7 +90,7 @@ def test_every_artifact_keeps_to_the_onnx_standard(tmp_path: Path) -> None:
 
 
 def test_int8_layers_run_on_integers(tmp_path: Path) -> None:
-    """ONNX Runtime makes one integer operator of each Gemm and its Q/DQ nodes: no layer falls back to float."""
+    """ONNX Runtime makes one integer operator of each Gemm with its Q/DQ nodes: none runs in float."""
     import onnxruntime as ort
 
     path = save_classifier(tmp_path / "m.onnx", width=64)
