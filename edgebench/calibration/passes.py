@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,18 +18,10 @@ from edgebench.calibration.passes_layers import Layer, layers
 from edgebench.calibration.passes_moments import moments
 from edgebench.calibration.passes_ranges import summand_ranges
 from edgebench.calibration.passes_rounding import round_weights
+from edgebench.calibration.passes_sums import SAMPLES, in_parts
 
 if TYPE_CHECKING:
     Array = NDArray[np.generic]
-
-SAMPLES = 128
-"""Samples that the weights are rounded by; more of them change little."""
-
-_BYTES = 64 << 20
-"""Second moments that are held at a time; layers beyond it take another pass over the samples."""
-
-_MOST_COLUMNS = 2304
-"""Weights per output beyond which rounding one by one takes too long; such layers are left as they are."""
 
 _BIAS = 2
 """Place of the bias among a layer's inputs."""
@@ -74,7 +66,7 @@ def adapt_weights(
     which the first SAMPLES are used. bits: of a weight, 7 or 8.
     """
     adapted = model
-    for part in _parts(chosen):
+    for part in in_parts(chosen):
         adapted = round_weights(adapted, moments(model, part, islice(samples, SAMPLES)), bits=bits)
     return adapted
 
@@ -99,33 +91,18 @@ def float_ends(model: ModelProto) -> list[str]:
     answer is the model's. A layer stays float with at most 2 % of the weights and 5 % of the work.
     """
     found = layers(model)
-    total = sum(layer.outputs * layer.columns for layer in found)
+    total = sum(layer.outputs * layer.windows.columns for layer in found)
     places = _places(model)
-    work = {layer.given: layer.outputs * layer.columns * places.get(layer.given, 1) for layer in found}
+    work = {
+        layer.given: layer.outputs * layer.windows.columns * places.get(layer.given, 1) for layer in found
+    }
     ends = [layer for layer in found if layer.taken in _inputs(model) or layer.given in _last(model)]
     return [
         layer.node.name
         for layer in ends
-        if layer.outputs * layer.columns <= _MOST_WEIGHTS * total
+        if layer.outputs * layer.windows.columns <= _MOST_WEIGHTS * total
         and work[layer.given] <= _MOST_WORK * sum(work.values())
     ]
-
-
-def _parts(found: Sequence[Layer]) -> Iterator[list[Layer]]:
-    """Yield layers together as long as their second moments fit into _BYTES."""
-    part: list[Layer] = []
-    held = 0
-    for layer in found:
-        size = 8 * layer.groups * layer.columns**2
-        if layer.columns > _MOST_COLUMNS:
-            continue
-        if part and held + size > _BYTES:
-            yield part
-            part, held = [], 0
-        part.append(layer)
-        held += size
-    if part:
-        yield part
 
 
 def _inputs(model: ModelProto) -> set[str]:

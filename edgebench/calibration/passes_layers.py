@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from edgebench.calibration.passes_windows import Windows
+
 FloatArray = NDArray[np.float64]
 
 
@@ -18,8 +20,7 @@ class Layer:
     """A Conv, Gemm or MatMul with constant weights that no other node reads.
 
     taken, given: the tensors it reads and writes. weight, bias: initializers; bias is None where there
-    is none. groups: of a convolution, 1 of others. columns: weights per output.
-    kernel: sides of a convolution's window, () of others.
+    is none. windows: of its input that it multiplies.
     """
 
     node: NodeProto
@@ -27,10 +28,8 @@ class Layer:
     given: str
     weight: str
     bias: str | None
-    groups: int
-    columns: int
     outputs: int
-    kernel: tuple[int, ...]
+    windows: Windows
 
     @property
     def is_conv(self) -> bool:
@@ -57,7 +56,7 @@ def attribute(node: NodeProto, name: str, default: object) -> object:
 def read_matrix(model: ModelProto, layer: Layer) -> FloatArray:
     """Return the weights as float64[outputs, columns], one row per output channel."""
     values = read_constant(model, layer.weight)
-    return (values.T if _transposed(layer.node) else values).reshape(layer.outputs, layer.columns)
+    return (values.T if _transposed(layer.node) else values).reshape(layer.outputs, layer.windows.columns)
 
 
 def write_matrix(model: ModelProto, layer: Layer, rows: FloatArray) -> None:
@@ -114,11 +113,30 @@ def _layer(node: NodeProto, constants: dict[str, TensorProto]) -> Layer | None:
         given=node.output[0],
         weight=node.input[1],
         bias=bias,
-        groups=int(str(attribute(node, "group", 1))),
-        columns=int(np.prod(weight.dims)) // outputs,
         outputs=outputs,
-        kernel=tuple(weight.dims[2:]) if node.op_type == "Conv" else (),
+        windows=_windows(node, tuple(weight.dims), outputs),
     )
+
+
+def _windows(node: NodeProto, shape: tuple[int, ...], outputs: int) -> Windows:
+    columns = int(np.prod(shape)) // outputs
+    if node.op_type != "Conv":
+        return Windows(columns)
+    rank = len(shape) - 2
+    pads = _numbers(node, "pads", [0] * (2 * rank))
+    return Windows(
+        columns,
+        groups=int(str(attribute(node, "group", 1))),
+        kernel=shape[2:],
+        strides=tuple(_numbers(node, "strides", [1] * rank)),
+        dilations=tuple(_numbers(node, "dilations", [1] * rank)),
+        pads=tuple(zip(pads[:rank], pads[rank:], strict=True)),
+    )
+
+
+def _numbers(node: NodeProto, name: str, default: list[int]) -> list[int]:
+    found = attribute(node, name, default)
+    return list(found) if isinstance(found, list) else default
 
 
 def _plain(node: NodeProto) -> bool:

@@ -21,7 +21,7 @@ from edgebench.calibration.passes_layers import (
     write_constant,
     write_matrix,
 )
-from edgebench.calibration.passes_moments import Moments
+from edgebench.calibration.passes_sums import Moments
 
 _SHRINKS = (1.0, 0.95, 0.9, 0.84, 0.77, 0.7)
 _DAMPING = 0.01
@@ -51,18 +51,26 @@ def top_of(bits: int) -> int:
 
 def _round_layer(model: ModelProto, layer: Layer, entry: Moments, top: int) -> None:
     rows = read_matrix(model, layer)
-    per_group = layer.outputs // layer.groups
-    parts = []
-    for group in range(layer.groups):
-        part = rows[group * per_group : (group + 1) * per_group]
-        loss = entry.covariance[group] if layer.bias else entry.second[group]
-        parts.append(round_rows(part, loss, top))
-    after = np.concatenate(parts)
+    after, shift = round_matrix(rows, entry, top, biased=layer.bias is not None)
     if layer.bias:
-        means = np.repeat(entry.mean, per_group, axis=0)
-        shift = ((after - rows) * means).sum(axis=1)
         write_constant(model, layer.bias, read_constant(model, layer.bias) - shift)
     write_matrix(model, layer, after)
+
+
+def round_matrix(
+    rows: FloatArray, entry: Moments, top: int, *, biased: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return a layer's rows on grids of ±top steps, and by how much that raises its outputs' means.
+
+    rows: [outputs, columns], those of one group after those of the other. biased: the layer has a bias
+    that takes the means back, so that only what varies about them counts as lost.
+    """
+    per_group = len(rows) // len(entry.mean)
+    losses = entry.covariance if biased else entry.second
+    groups = (rows[start : start + per_group] for start in range(0, len(rows), per_group))
+    after = np.concatenate([round_rows(part, loss, top) for part, loss in zip(groups, losses, strict=True)])
+    shift: FloatArray = ((after - rows) * np.repeat(entry.mean, per_group, axis=0)).sum(axis=1)
+    return after, shift
 
 
 def round_rows(rows: FloatArray, loss: FloatArray, top: int) -> FloatArray:

@@ -63,7 +63,7 @@ def test_the_result_is_the_same_whatever_is_held_at_a_time(monkeypatch: pytest.M
     """Going through the samples once for all layers or once per layer gives the same weights."""
     model, given = residual_network(), samples(16)
     whole = adapt_weights(model, layers(model), given, bits=7)
-    monkeypatch.setattr("edgebench.calibration.passes._BYTES", 1)
+    monkeypatch.setattr("edgebench.calibration.passes_sums._BYTES", 1)
     parts = adapt_weights(model, layers(model), given, bits=7)
     assert whole.SerializeToString() == parts.SerializeToString()
     assert whole.SerializeToString() != model.SerializeToString()

@@ -9,7 +9,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgebench.calibration.passes_layers import layers, read_matrix
-from edgebench.calibration.passes_moments import moments, vectors
+from edgebench.calibration.passes_moments import moments
+from edgebench.calibration.passes_windows import vectors
 from tests.calibration.passes_networks import answers, model_of, samples, session
 
 _CONVOLUTIONS: list[dict[str, Any]] = [
@@ -32,9 +33,10 @@ def test_vectors_times_weights_are_what_the_convolution_gives(settings: dict[str
     model.graph.output[0].type.tensor_type.ClearField("shape")
     image = rng.normal(size=(1, 4, 6, 6)).astype(np.float32)
     (layer,) = layers(model)
-    wanted = answers(session(model), [[image]])[0].reshape(layer.groups, 8 // layer.groups, -1)
-    rows = read_matrix(model, layer).reshape(layer.groups, 8 // layer.groups, -1)
-    found = np.einsum("god,gpd->gop", rows, vectors(layer, image))
+    groups = layer.windows.groups
+    wanted = answers(session(model), [[image]])[0].reshape(groups, 8 // groups, -1)
+    rows = read_matrix(model, layer).reshape(groups, 8 // groups, -1)
+    found = np.einsum("god,gpd->gop", rows, vectors(layer.windows, image[0]))
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
