@@ -26,6 +26,8 @@ from edgebench.calibration.passes_sums import Moments
 _SHRINKS = (1.0, 0.95, 0.9, 0.84, 0.77, 0.7)
 _DAMPING = 0.01
 _SWEEPS = 3
+_BLOCK = 64
+"""Columns whose corrections reach those beyond them in one product."""
 
 
 def round_weights(model: ModelProto, found: Mapping[str, Moments], *, bits: int) -> ModelProto:
@@ -84,53 +86,70 @@ def round_rows(rows: FloatArray, loss: FloatArray, top: int) -> FloatArray:
     tried = _Grid(np.tile(rows, (len(_SHRINKS), 1)), np.tile(extremes, len(_SHRINKS)) * shrinks / top, top)
     losses = tried.losses(_greedy(tried, damped), damped).reshape(len(_SHRINKS), len(rows))
     grid = _Grid(rows, extremes * np.array(_SHRINKS)[losses.argmin(axis=0)] / top, top)
-    chosen: FloatArray = _descend(grid, damped, _greedy(grid, damped)) * grid.scales[:, None]
-    return chosen
+    chosen = _descend(grid, damped, _greedy(grid, damped)) * grid.scales
+    return np.ascontiguousarray(chosen.T)
 
 
 class _Grid:
-    """Rows of weights and the scale of each; the largest of a row is pinned to the grid's end."""
+    """Rows of weights and the scale of each; the largest of a row is pinned to the grid's end.
+
+    Lies column by column, float64[columns, outputs], as the columns are gone through one by one.
+    """
 
     def __init__(self, rows: FloatArray, scales: FloatArray, top: int) -> None:
-        self.rows, self.scales = rows, scales
+        self.columns, self.scales = np.ascontiguousarray(rows.T), scales
         self._top = top
-        self._pinned = np.abs(rows).argmax(axis=1)
-        self._pinned[~rows.any(axis=1)] = -1
+        self._pinned = np.abs(self.columns).argmax(axis=0)
+        self._pinned[~self.columns.any(axis=0)] = -1
 
     def nearest(self, column: int, wanted: FloatArray) -> FloatArray:
         """Return the integers nearest to the wanted values of a column, [outputs]."""
         found = np.clip(np.rint(wanted / self.scales), -self._top, self._top)
-        end = np.where(self.rows[:, column] < 0, -self._top, self._top)
+        end = np.where(self.columns[column] < 0, -self._top, self._top)
         return np.where(self._pinned == column, end, found)
 
     def losses(self, stored: FloatArray, loss: FloatArray) -> FloatArray:
         """Return what each row of integers loses, [outputs]."""
-        left = stored * self.scales[:, None] - self.rows
-        found: FloatArray = ((left @ loss) * left).sum(axis=1)
+        left = stored * self.scales - self.columns
+        found: FloatArray = ((loss @ left) * left).sum(axis=0)
         return found
 
 
 def _greedy(grid: _Grid, loss: FloatArray) -> FloatArray:
-    """Round one column after the other, the most used first, and correct those to come."""
+    """Return integers [columns, outputs]: rounded one column after the other, correcting those to come.
+
+    The most used come first. What a block of columns asks of those behind it is one product.
+    """
     order = np.argsort(-np.diag(loss), kind="stable")
-    upper = np.linalg.cholesky(np.linalg.inv(loss[np.ix_(order, order)])).T
-    left, stored = grid.rows[:, order].copy(), np.zeros_like(grid.rows)
-    for place, column in enumerate(order):
-        stored[:, column] = grid.nearest(column, left[:, place])
-        error = (left[:, place] - stored[:, column] * grid.scales) / upper[place, place]
-        left[:, place:] -= error[:, None] * upper[place, place:]
+    lower = np.linalg.cholesky(np.linalg.inv(loss[np.ix_(order, order)]))
+    left, stored = grid.columns[order], np.zeros_like(grid.columns)
+    for start in range(0, len(order), _BLOCK):
+        end = min(start + _BLOCK, len(order))
+        errors = np.empty((end - start, len(grid.scales)))
+        for place in range(start, end):
+            integers = grid.nearest(int(order[place]), left[place])
+            stored[order[place]] = integers
+            error = (left[place] - integers * grid.scales) / lower[place, place]
+            errors[place - start] = error
+            left[place:end] -= lower[place:end, place, None] * error
+        left[end:] -= lower[end:, start:end] @ errors
     return stored
 
 
 def _descend(grid: _Grid, loss: FloatArray, stored: FloatArray) -> FloatArray:
-    """Set each column in turn to its best integers, the others given."""
-    error = stored * grid.scales[:, None] - grid.rows
-    slope = error @ loss
-    for _ in range(_SWEEPS):
-        for column in range(len(loss)):
-            wanted = grid.rows[:, column] + error[:, column] - slope[:, column] / loss[column, column]
-            step = (grid.nearest(column, wanted) - stored[:, column]) * grid.scales
-            stored[:, column] += step / grid.scales
-            error[:, column] += step
-            slope += step[:, None] * loss[column]
-    return np.rint(stored)
+    """Return integers [columns, outputs]: each column in turn set to its best, the others given."""
+    slope = loss @ (stored * grid.scales - grid.columns)
+    starts = range(0, len(loss), _BLOCK)
+    for start in [*starts] * _SWEEPS:
+        block = slice(start, start + _BLOCK)
+        before = stored[block].copy()
+        inside = loss[block, block]
+        for place, column in enumerate(range(len(loss))[block]):
+            wanted = stored[column] * grid.scales - slope[column] / loss[column, column]
+            step = grid.nearest(column, wanted) - stored[column]
+            stored[column] += step
+            slope[block] += inside[:, place, None] * (step * grid.scales)
+        moved = (stored[block] - before) * grid.scales
+        slope[:start] += loss[:start, block] @ moved
+        slope[start + _BLOCK :] += loss[start + _BLOCK :, block] @ moved
+    return stored

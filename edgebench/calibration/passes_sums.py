@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 SAMPLES = 128
 """Samples that the weights are rounded by; more of them change little."""
 
+_LEAST = 1e-6
+"""Share of an input's power that its variance is taken to have at least: above what rounding leaves."""
+
 _ROWS = 1024
 """Vectors that are kept until they are multiplied: one large product costs less than many small ones."""
 
@@ -54,8 +57,11 @@ class Moments:
 
     @property
     def covariance(self) -> FloatArray:
-        """The second moments about the mean."""
-        return self.second - self.mean[:, :, None] * self.mean[:, None, :]
+        """The second moments about the mean, positive definite also where an input never changes."""
+        found = self.second - self.mean[:, :, None] * self.mean[:, None, :]
+        power = np.trace(self.second, axis1=1, axis2=2) / self.second.shape[1]
+        least: FloatArray = _LEAST * power[:, None, None] * np.eye(self.second.shape[1])
+        return found + least
 
 
 class Sums:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from edgebench.artifact import (
     manifest_path,
     write_manifest,
 )
+from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.calibration.table import CalibrationTable, GraphTable
 from edgebench.calibration.target import local_target
 from edgebench.errors import MissingExtraError
@@ -35,6 +36,12 @@ from edgebench.storage import atomic_path, from_plain, sha256_path, size_bytes, 
 
 if TYPE_CHECKING:
     from edgebench.progress import Progress
+
+
+_NEAREST = (
+    "the table gives the ranges; each weight is rounded to the nearest integer. With --calib-data beside it, "
+    "weights are rounded by what they multiply, which loses less"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +128,12 @@ class ExportWork:
     def _calibrate(self, fmt: Format, converted: Converted) -> _Calibrated:
         """Return the ranges of a format's graph: from the table, or found on the samples."""
         if self._table is not None:
-            return _from_table(self._table, fmt, converted.base)
+            found = _from_table(self._table, fmt, converted.base)
+            return found if self._samples else replace(found, notes=(*found.notes, _NEAREST))
         settings = self._request.settings
         samples = self._samples or RandomSamples(converted.result.samples, self._folder / f"random-{fmt}")
-        found = calibrated(fmt, converted.base, samples, settings, self._progress)
-        return _Calibrated(found.table, samples.record(settings.method), found.notes)
+        watched = calibrated(fmt, converted.base, samples, settings, self._progress)
+        return _Calibrated(watched.table, samples.record(settings.method), watched.notes)
 
     def _quantize(
         self, fmt: Format, precision: Precision, converted: Converted, ranges: _Calibrated | None
@@ -139,6 +147,8 @@ class ExportWork:
             target=local_target(),
             table=ranges.table if ranges else None,
             io=self._request.io,
+            samples=self._samples.write()[0] if ranges and self._samples else None,
+            method=Method(ranges.record.method) if ranges else DEFAULT_METHOD,
         )
         plain = run_worker(
             "edgebench.exporters.stages:quantize",

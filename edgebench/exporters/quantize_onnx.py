@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Precision
-from edgebench.calibration.passes import flat_biases, float_ends
+from edgebench.calibration.observers import Range
+from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
 from edgebench.calibration.passes_size import slim
+from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.table import GraphTable
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_prepared import prepared
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.storage import storage_errors
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _INT8_BITS = 8
 
@@ -69,17 +75,16 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     if job.table is None:
         raise ExportError("w8a8 needs the ranges of the activations")
     bits = job.target.weight_bits
-    network = flat_biases(load_model_with_shape_infer(prepared(job.base)))
-    floats = float_ends(network)
+    ready = _ready(load_model_with_shape_infer(prepared(job.base)), job)
     tool = QDQQuantizer(
-        network,
+        ready.model,
         per_channel=True,
         reduce_range=bits < _INT8_BITS,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
-        tensors_range=_ranges(job.table),
+        tensors_range=_ranges(job.table, ready.ranges),
         nodes_to_quantize=[],
-        nodes_to_exclude=floats,
+        nodes_to_exclude=ready.floats,
         op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
         extra_options={},
     )
@@ -88,11 +93,23 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     with storage_errors(job.out):
         job.out.write_bytes(slim(tool.model.model).SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
-    return QuantizationResult((step, *([f"in float: {', '.join(floats)}"] if floats else [])))
+    steps = [step, "weights rounded by calibration samples"] if job.samples else [step]
+    return QuantizationResult((*steps, *([f"in float: {', '.join(ready.floats)}"] if ready.floats else [])))
 
 
-def _ranges(table: GraphTable) -> Any:
-    """Return the range of every tensor as onnxruntime's quantizer takes them."""
+def _ready(network: ModelProto, job: QuantizationJob) -> Adapted:
+    """Return the graph with its weights rounded by the samples where there are any."""
+    given = {name: node.name for node in network.graph.node for name in node.output}
+    kept = [given[name] for name in job.floats]
+    if job.samples is None:
+        flat = flat_biases(network)
+        return Adapted(flat, {}, [*float_ends(flat), *kept])
+    bits, samples = job.target.weight_bits, SampleStore(job.samples)
+    return adapt(network, samples, bits=bits, method=job.method, kept=kept)
+
+
+def _ranges(table: GraphTable, others: Mapping[str, Range]) -> Any:
+    """Return the ranges as onnxruntime's quantizer takes them; those of `others` in the table's place."""
     import numpy as np
     from onnxruntime.quantization import CalibrationMethod
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
@@ -100,7 +117,7 @@ def _ranges(table: GraphTable) -> Any:
     return TensorsData(
         CalibrationMethod.MinMax,
         {
-            name: TensorData(lowest=np.float32(tensor.range.lowest), highest=np.float32(tensor.range.highest))
-            for name, tensor in table.tensors.items()
+            name: TensorData(lowest=np.float32(found.lowest), highest=np.float32(found.highest))
+            for name, found in {**{n: t.range for n, t in table.tensors.items()}, **others}.items()
         },
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.calibration.table import GraphTable
 from edgebench.calibration.target import Target
 
@@ -19,7 +20,9 @@ class QuantizationJob:
     """One fp32 file to one other precision.
 
     table: the ranges of the tensors of `base`; None where the precision needs none. io: what a TFLite
-    file takes and gives. target: whose arithmetic the file is made for.
+    file takes and gives. target: whose arithmetic the file is made for. samples: the folder of a
+    SampleStore that weights are rounded by; None rounds each to the nearest integer. method: how ranges
+    beside the table's are found. floats: layers that stay float, by the tensor of `base` that they give.
     """
 
     base: Path
@@ -28,6 +31,9 @@ class QuantizationJob:
     target: Target
     table: GraphTable | None = None
     io: TensorIo = TensorIo.FLOAT
+    samples: Path | None = None
+    method: Method = DEFAULT_METHOD
+    floats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 from keras_conversions import framework, saved
 from models.random_images import images
 from models.small_onnx import save_classifier
+from onnx import numpy_helper
 
 from edgebench.artifact import Format, Precision
 from edgebench.calibration.methods import Method
@@ -79,15 +80,39 @@ def test_the_table_says_what_was_watched_and_on_what(tmp_path: Path) -> None:
 
 
 def test_a_table_gives_the_file_that_its_data_would_have_given(tmp_path: Path) -> None:
-    """With the table and no data: the same int8 file, the same calibration in its manifest."""
+    """The table with the samples that round weights: the same int8 file, the same calibration recorded."""
     model = save_classifier(tmp_path / "m.onnx", width=64)
     calibrate_model(request(model, tmp_path / "t.json"))
-    (by_table,) = export(int8(model, tmp_path / "a", calib_table=tmp_path / "t.json")).artifacts
+    both = int8(model, tmp_path / "a", calib_table=tmp_path / "t.json", calibration=vectors())
+    (by_both,) = export(both).artifacts
     (by_data,) = export(int8(model, tmp_path / "b", calibration=vectors())).artifacts
-    assert by_table.sha256 == by_data.sha256
-    assert by_table.calibration == by_data.calibration
-    assert by_table.calibration is not None
-    assert by_table.calibration.method == "mse"
+    assert by_both.sha256 == by_data.sha256
+    assert by_both.calibration == by_data.calibration
+    assert by_both.calibration is not None
+    assert by_both.calibration.method == "mse"
+
+
+def test_a_table_alone_gives_the_ranges_and_says_what_it_cannot_give(tmp_path: Path) -> None:
+    """Without data: the same scales of activations, weights rounded to the nearest, and a note."""
+    model = save_classifier(tmp_path / "m.onnx", width=64)
+    calibrate_model(request(model, tmp_path / "t.json"))
+    alone = export(int8(model, tmp_path / "a", calib_table=tmp_path / "t.json"))
+    (by_data,) = export(int8(model, tmp_path / "b", calibration=vectors())).artifacts
+    assert activation_scales(tmp_path / "a" / alone.artifacts[0].path) == activation_scales(
+        tmp_path / "b" / by_data.path
+    )
+    assert any("With --calib-data beside it" in note for note in alone.notes)
+    assert "weights rounded by calibration samples" in by_data.steps
+    assert "weights rounded by calibration samples" not in alone.artifacts[0].steps
+
+
+def activation_scales(path: Path) -> list[float]:
+    """Return the scales of a file's QuantizeLinear nodes."""
+    network = onnx.load(path)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
+    return [
+        float(constants[node.input[1]]) for node in network.graph.node if node.op_type == "QuantizeLinear"
+    ]
 
 
 def test_the_method_decides_the_ranges(tmp_path: Path) -> None:
