@@ -10,6 +10,8 @@ EdgebenchError
 ├── MeasurementError        3  a measurement that cannot be used
 ├── StorageError            4  disk full, not writable, taken by another run
 └── DeviceError             4  a device that is absent, refused or broke off
+    ├── DeviceFileError     4  a file there that cannot be read
+    └── DeviceTimeoutError  4  a command there that did not end in its time
 """
 
 from __future__ import annotations
@@ -72,3 +74,11 @@ class DeviceError(EdgebenchError):
     """A device is absent, refused the work, or broke off."""
 
     exit_code = 4
+
+
+class DeviceFileError(DeviceError):
+    """A file on a device is absent or cannot be read; the link is good."""
+
+
+class DeviceTimeoutError(DeviceError):
+    """A command on a device did not end in its time and was killed; the link is good."""

@@ -14,20 +14,31 @@ from typing import TYPE_CHECKING, Any, Never
 import numpy as np
 
 from edgebench.artifact import Format
-from edgebench.errors import ConfigError, DeviceError, MeasurementError, StorageError
+from edgebench.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceFileError,
+    DeviceTimeoutError,
+    MeasurementError,
+    StorageError,
+)
 from edgebench.storage import atomic_path, sha256_path, write_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgebench.devices.device import Completed, Device
+    from edgebench.devices.device import Device
+    from edgebench.devices.transport import Completed
 
     Array = NDArray[np.generic]
 
 AGENT = Path(__file__).with_name("agent.py")
 RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
 _PROBE_S = 60.0
-_CRASHES = [-s for s in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)]
+_SIGNALLED = 128
+_CRASHES = [
+    _SIGNALLED + s for s in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +87,11 @@ class AgentHost:
         agent = str(self.workspace / AGENT.name)
         try:
             completed = self.device.run([self.device.python, agent, sent], timeout_s=timeout_s)
-        except DeviceError as err:
+        except DeviceTimeoutError as err:
             self.device.facts()  # raises where the device is gone: then nothing else can be measured
             raise MeasurementError(err.message, hint=err.hint) from err
         if completed.returncode in _CRASHES and job["runtime"] == "litert" and "avoid" not in job:
-            crash = f"CompiledModel ended by {signal.Signals(-completed.returncode).name}"
+            crash = f"CompiledModel ended by {_signal(completed)}"
             return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s)
         return self._take(completed, result, local)
 
@@ -89,7 +100,7 @@ class AgentHost:
         try:
             self.device.pull(remote, local)
             content = local.read_bytes()
-        except (DeviceError, FileNotFoundError) as err:
+        except (DeviceFileError, FileNotFoundError) as err:
             raise MeasurementError(
                 f"the agent gave no result (exit status {completed.returncode}){last_words(completed)}"
             ) from err
@@ -138,11 +149,19 @@ def last_words(completed: Completed, lines: int = 3) -> str:
 
 
 def _check_signal(completed: Completed) -> None:
-    if completed.returncode >= 0:
+    if completed.returncode <= _SIGNALLED:
         return
-    name = signal.Signals(-completed.returncode).name
+    name = _signal(completed)
     hint = "the system ends processes so when memory runs out" if name == "SIGKILL" else None
     raise MeasurementError(f"the agent was ended by signal {name}{last_words(completed)}", hint=hint)
+
+
+def _signal(completed: Completed) -> str:
+    """Return the name of the signal that ended a command."""
+    try:
+        return signal.Signals(completed.returncode - _SIGNALLED).name
+    except ValueError:
+        return f"number {completed.returncode - _SIGNALLED}"
 
 
 def _fail(message: str, kind: str) -> Never:

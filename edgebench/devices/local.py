@@ -6,17 +6,17 @@ import contextlib
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from edgebench.devices.device import Completed
-from edgebench.devices.uri import parse_uri
-from edgebench.errors import ConfigError, DeviceError
+from edgebench.devices.process import communicate, end_group_with, started, text
+from edgebench.devices.transport import Completed
+from edgebench.devices.uri import check_options, parse_uri
+from edgebench.errors import ConfigError, DeviceError, DeviceFileError, DeviceTimeoutError
 from edgebench.storage import atomic_path, storage_errors
 
 if TYPE_CHECKING:
@@ -51,26 +51,32 @@ class LocalDevice:
             folder.mkdir(parents=True, exist_ok=True)
         return PurePosixPath(folder)
 
+    def deploy(self, local: Path, remote: PurePosixPath) -> None:
+        """Copy a file to `remote`, as push does: here nothing is sent."""
+        self.push(local, remote)
+
     def clear(self, workspace: PurePosixPath) -> None:
         """Remove a workspace with all that is in it."""
         shutil.rmtree(workspace, ignore_errors=True)
 
-    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command to its end, its standard input open and empty.
-
-        The command ends with this process, however that ends: Ctrl-C and time-outs kill its process
-        group, and its standard input closes. Raises DeviceError where the time is over, or where
-        there is no such command.
-        """
-        with _open_stdin() as stdin, _started(argv, stdin) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired as err:
-                raise DeviceError(
-                    f"{self.uri}: {Path(argv[0]).name} did not end within {timeout_s:g} s",
-                    hint="is the machine overloaded, or the model too slow for these settings?",
-                ) from err
-        return Completed(process.returncode, _text(stdout), _text(stderr))
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
+        """Run a command to its end, as `Transport` says: a child in a process group of its own."""
+        try:
+            with started(argv, feed=stdin) as process:
+                end_group_with(process)
+                ended = communicate(process, timeout_s=timeout_s, feed=stdin)
+        except subprocess.TimeoutExpired as err:
+            raise DeviceTimeoutError(
+                f"{self.uri}: {Path(argv[0]).name} did not end within {timeout_s:g} s",
+                hint="is the machine overloaded, or the model too slow for these settings?",
+            ) from err
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as err:
+            absent = isinstance(err, FileNotFoundError)
+            return Completed(127 if absent else 126, "", f"{argv[0]}: {err.strerror}")
+        except OSError as err:
+            raise DeviceError(f"{self.uri}: {argv[0]}: cannot be started ({err.strerror})") from err
+        status = ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+        return Completed(status, text(ended.stdout), text(ended.stderr))
 
     def push(self, local: Path, remote: PurePosixPath) -> None:
         """Copy a file to `remote`, whole or not at all; nothing happens where that is the same file."""
@@ -83,8 +89,9 @@ class LocalDevice:
 
 def open_local(uri: str) -> LocalDevice:
     """Return the device of a name such as `local:cpu`. Raises ConfigError for any other processor."""
-    place = parse_uri(uri).place
-    if place != "cpu":
+    parsed = parse_uri(uri)
+    check_options(parsed, ())
+    if parsed.place != "cpu":
         raise ConfigError(f"{uri}: not in this version", hint="local:cpu is this machine's processor")
     return LocalDevice("local:cpu")
 
@@ -117,42 +124,6 @@ def _extra(root: Path) -> dict[str, str]:
     return extra
 
 
-@contextlib.contextmanager
-def _open_stdin() -> Iterator[int]:
-    """Yield the reading end of a pipe whose writing end stays open in this process only."""
-    reading, writing = os.pipe()
-    try:
-        yield reading
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-@contextlib.contextmanager
-def _started(argv: Sequence[str], stdin: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a child in a process group of its own; kill the group if the block ends early."""
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as err:
-        raise DeviceError(f"{argv[0]}: cannot be started ({err.strerror})") from err
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-
-
 def _copy(source: Path, target: Path) -> None:
     if target.exists() and source.exists() and source.samefile(target):
         return
@@ -160,8 +131,4 @@ def _copy(source: Path, target: Path) -> None:
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     except FileNotFoundError as err:
-        raise DeviceError(f"{source}: no such file") from err
-
-
-def _text(content: bytes) -> str:
-    return content.decode(errors="replace")
+        raise DeviceFileError(f"{source}: no such file") from err

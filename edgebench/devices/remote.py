@@ -1,0 +1,193 @@
+"""What ssh and adb share: a transport writes one command line and two copies, the rest is done here."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from edgebench.devices import shell
+from edgebench.devices.process import Ended, run_process, text
+from edgebench.devices.transport import Completed
+from edgebench.errors import DeviceError, DeviceFileError, DeviceTimeoutError
+from edgebench.storage import atomic_path, sha256_path
+
+SHORT_S = 60.0
+"""For commands that only look, move or remove."""
+
+SLOWEST_BYTES_PER_S = 1 << 18
+"""A copy that is slower than this is taken for one that hangs."""
+
+NOT_FOUND = 127
+"""The shell's exit code where there is no such command."""
+
+_FILL = 'h=$(sha256sum <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
+_MEASURE = 'sha256sum <"$1" && wc -c <"$1"'
+
+
+class Reason(NamedTuple):
+    """What a client's words mean: a pattern in them, the message, and what to do."""
+
+    pattern: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTransport(ABC):
+    """A machine reached through a client program. uri: its name for messages and evidence."""
+
+    uri: str
+
+    @abstractmethod
+    def _client(self, line: str) -> list[str]:
+        """Return the command that has the machine's shell run a line."""
+
+    @abstractmethod
+    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
+        """Copy a file, its folder made, to a path that nothing reads. Raises DeviceError."""
+
+    @abstractmethod
+    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
+        """Copy a file from the machine to a path that nothing reads. Raises DeviceError."""
+
+    @abstractmethod
+    def _reasons(self) -> Sequence[Reason]:
+        """Return what the client says where there is no link, most telling first."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
+        """Run a command to its end, as `Transport` says."""
+        step = f"running {PurePosixPath(argv[0]).name}"
+        return self._command(argv, timeout_s=timeout_s, step=step, feed=stdin)
+
+    def push(self, local: Path, remote: PurePosixPath) -> None:
+        """Copy a file to the machine: to a `.part`, its hash checked there, then renamed."""
+        step = f"sending {local.name}"
+        try:
+            digest, size = sha256_path(local), local.stat().st_size
+        except OSError as err:
+            raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
+        part = remote.with_name(f".{remote.name[:60]}.{shell.new_nonce()}.part")
+        limit_s = copy_limit_s(size)
+        try:
+            self._send(local, part, timeout_s=limit_s, step=step)
+            filled = self._sh(_FILL, part, remote, digest, timeout_s=limit_s, step=step)
+            self._check(filled, step, "it did not arrive as it was sent")
+        except DeviceError:
+            with contextlib.suppress(DeviceError):
+                self._sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
+            raise
+
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        """Copy a file from the machine; it takes its place only with the hash that it has there."""
+        step = f"fetching {remote.name}"
+        measured = self._sh(_MEASURE, remote, timeout_s=10 * SHORT_S, step=step)
+        self._check(measured, step, f"{remote}: cannot be read there", kind=DeviceFileError)
+        digest, size = measured.stdout.split()[0], int(measured.stdout.split()[-1])
+        with atomic_path(local) as temporary:
+            self._fetch(remote, temporary, timeout_s=copy_limit_s(size), step=step)
+            if sha256_path(temporary) != digest:
+                raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
+
+    def _sh(self, script: str, *arguments: object, timeout_s: float, step: str) -> Completed:
+        """Run a POSIX shell script that finds its arguments from $1 on."""
+        argv = ["sh", "-c", script, "sh", *map(str, arguments)]
+        return self._command(argv, timeout_s=timeout_s, step=step)
+
+    def _command(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        step: str,
+        feed: bytes | Path | None = None,
+        stdout: Path | None = None,
+    ) -> Completed:
+        """Return how a command ended there. stdout: a file that takes its output instead."""
+        nonce = shell.new_nonce()
+        line = (shell.watched if feed is None else shell.fed)(argv, nonce, timeout_s=timeout_s)
+        ended = self._client_run(self._client(line), timeout_s=timeout_s, step=step, feed=feed, stdout=stdout)
+        answer = shell.unwrap(ended.stdout, nonce) if stdout is None else _cut_end(stdout, nonce)
+        if answer is None:
+            raise self._lost(ended, step)
+        return Completed(answer[1], text(answer[0]), text(ended.stderr))
+
+    def _client_run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        step: str,
+        feed: bytes | Path | None = None,
+        stdout: Path | None = None,
+    ) -> Ended:
+        try:
+            return run_process(argv, timeout_s=timeout_s, feed=feed, stdout=stdout)
+        except subprocess.TimeoutExpired as err:
+            raise DeviceTimeoutError(
+                f"{self.uri}: {step} did not end within {timeout_s:g} s",
+                hint="is the device overloaded, or the model too slow for these settings?",
+            ) from err
+        except OSError as err:
+            raise DeviceError(f"{argv[0]}: cannot be started ({err.strerror})") from err
+
+    def _lost(self, ended: Ended, step: str) -> DeviceError:
+        """Return what happened to a client that came back without the device's last line."""
+        said = text(ended.stderr + b"\n" + ended.stdout[-2000:])
+        for reason in self._reasons():
+            if re.search(reason.pattern, said):
+                return DeviceError(f"{self.uri}: {step}: {reason.message}", hint=reason.hint)
+        words = [line.strip() for line in text(ended.stderr).splitlines() if line.strip()]
+        ending = f" ({words[-1]})" if words else ""
+        return DeviceError(
+            f"{self.uri}: {step}: the link broke off{ending}",
+            hint="is the device still powered and connected? What was measured is kept; run the same again",
+        )
+
+    def _check(
+        self, completed: Completed, step: str, otherwise: str, *, kind: type[DeviceError] = DeviceError
+    ) -> None:
+        """Raise DeviceError where a command of a copy failed."""
+        if completed.returncode == 0:
+            return
+        said = completed.stderr.strip() or completed.stdout.strip()
+        if "No space left on device" in said:
+            raise DeviceError(
+                f"{self.uri}: {step}: the device's disk is full", hint="free some space there, and run again"
+            )
+        if completed.returncode == NOT_FOUND:
+            hint = "a POSIX shell with coreutils, toybox or busybox is enough"
+            raise DeviceError(f"{self.uri}: {step}: it lacks a tool ({said})", hint=hint)
+        ending = f" ({said.splitlines()[-1]})" if said else ""
+        raise kind(f"{self.uri}: {step}: {otherwise}{ending}")
+
+
+def copy_limit_s(size: int) -> float:
+    """Return the seconds that a copy of `size` bytes may take."""
+    return SHORT_S + size / SLOWEST_BYTES_PER_S
+
+
+def find_program(name: str, hint: str) -> str:
+    """Return the path of a client program. Raises DeviceError with `hint` where PATH has none."""
+    path = shutil.which(name)
+    if path is None:
+        raise DeviceError(f"{name} is not on PATH", hint=hint)
+    return path
+
+
+def _cut_end(path: Path, nonce: str) -> tuple[bytes, int] | None:
+    """Take the shell's last line off the end of a file; return it as `unwrap` does, without output."""
+    with path.open("rb+") as stream:
+        size = stream.seek(0, 2)
+        start = max(size - 256, 0)
+        stream.seek(start)
+        answer = shell.unwrap(stream.read(), nonce)
+        if answer is not None:
+            stream.truncate(start + len(answer[0]))
+    return None if answer is None else (b"", answer[1])

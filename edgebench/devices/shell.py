@@ -1,0 +1,67 @@
+r"""What the shell of a remote machine is asked to run, and how its answer is told from a broken link.
+
+A client's exit code proves nothing: adb 29 ends with 0 when the cable is pulled, ssh with 255 both for a
+lost link and for a command that did so itself. Every command is therefore followed by a line that only
+its own shell can have written, `EB:<nonce>:<exit code>`: without it, the link was lost.
+
+The command runs in a session of its own. Beside it a watch waits for the end of standard input, which is
+the end of the client, of its host or of the link, and for a deadline, in case that the link hangs without
+an end; either kills the command with all that it has started. Needs a POSIX shell, cat and sleep; setsid,
+where it is there (coreutils' neighbours, toybox and busybox have it), lets the kill reach grandchildren.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import shlex
+from collections.abc import Sequence
+
+_MARK = "EB"
+_DEADLINE_SLACK_S = 10
+
+
+def new_nonce() -> str:
+    """Return 16 hexadecimal digits that no output holds by chance."""
+    return secrets.token_hex(8)
+
+
+def watched(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
+    """Return one line of shell that runs a command, its standard input held open by the client."""
+    watch = f"({_expire(timeout_s)}) & cat; kill -9 -$c || kill -9 $c; kill -9 0"
+    return _line(argv, nonce, watch=watch, watched_stdin="<&3")
+
+
+def fed(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
+    """Return one line of shell that runs a command which reads standard input to its end."""
+    return _line(argv, nonce, watch=f"{_expire(timeout_s)}; kill -9 0", watched_stdin="</dev/null")
+
+
+def unwrap(output: bytes, nonce: str) -> tuple[bytes, int] | None:
+    """Return a command's own output and exit code, or None where the link broke before its end.
+
+    Old phones send every line with a carriage return; then the output is given without them.
+    """
+    head, mark, tail = output.rpartition(f"{_MARK}:{nonce}:".encode())
+    code, end, _ = tail.partition(b"\n")
+    if not mark or not end or not code.strip().isdigit():
+        return None
+    if code.endswith(b"\r"):
+        head = head.replace(b"\r\n", b"\n")
+    return head.removesuffix(b"\n"), int(code)
+
+
+def _expire(timeout_s: float) -> str:
+    return f"sleep {math.ceil(timeout_s) + _DEADLINE_SLACK_S}; kill -9 -$c || kill -9 $c"
+
+
+def _line(argv: Sequence[str], nonce: str, *, watch: str, watched_stdin: str) -> str:
+    # The shell's own standard error is closed: some tell there of every job that a signal ended. The
+    # watch's output is closed too, or the link would stay open as long as it lives.
+    return (
+        "exec 3<&0 4>&2 2>/dev/null; s=$(command -v setsid); "
+        f"$s {shlex.join(argv)} <&3 2>&4 3<&- 4>&- & c=$!; export c; "
+        f"$s sh -c {shlex.quote(watch)} {watched_stdin} >/dev/null 3<&- 4>&- & w=$!; "
+        "wait $c; r=$?; kill -9 -$w || kill -9 $w; kill -9 -$c; "
+        f"echo; echo {_MARK}:{nonce}:$r"
+    )

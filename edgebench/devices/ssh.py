@@ -1,0 +1,132 @@
+"""Linux machines over SSH, through the user's own OpenSSH client and its configuration.
+
+Manual: ssh(1), ssh_config(5). One connection serves all commands, until half a minute after the last
+(ControlMaster). Host keys are checked as the user's configuration says; edgebench never turns that off.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgebench.devices.remote import Reason, RemoteTransport, find_program
+from edgebench.devices.uri import DeviceUri
+from edgebench.errors import ConfigError, DeviceError, DeviceFileError
+from edgebench.storage import storage_errors
+
+_PLACE = re.compile(
+    r"((?P<user>\w[\w.@+-]*)@)?(\[(?P<v6>[\da-fA-F:.]+(%\w+)?)\]|(?P<host>\w[\w.-]*))(:(?P<port>\d+))?"
+)
+"""Nothing that the client, or a ProxyCommand of the user's, could take for an option or for shell."""
+
+_SOCKET_BYTES = 104 - 60
+"""What a socket's path may have on every system, less its name and what ssh adds while it makes it."""
+
+# A cut link ends `cat` as if the file were whole; so its size decides whether it stays.
+_TAKE = 'mkdir -p "${1%/*}" && cat >"$1" && [ "$(wc -c <"$1")" -eq "$2" ] || { rm -f "$1"; exit 1; }'
+
+
+@dataclass(frozen=True, slots=True)
+class SshTransport(RemoteTransport):
+    """A machine over SSH. user, port: None leaves them to the user's configuration."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    def _client(self, line: str) -> list[str]:
+        ssh = find_program("ssh", "install OpenSSH's client: apt-get install openssh-client")
+        # The login shell there may be any; `sh` is the one whose language the line is in.
+        return [ssh, "-T", *_options(), *self._address(), f"exec sh -c {shlex.quote(line)}"]
+
+    def _address(self) -> list[str]:
+        user = [] if self.user is None else ["-l", self.user]
+        port = [] if self.port is None else ["-p", str(self.port)]
+        return [*user, *port, "--", self.host]
+
+    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
+        argv = ["sh", "-c", _TAKE, "sh", str(part), str(local.stat().st_size)]
+        sent = self._command(argv, timeout_s=timeout_s, step=step, feed=local)
+        self._check(sent, step, f"{part.parent}: cannot be written there")
+
+    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
+        taken = self._command(["cat", str(remote)], timeout_s=timeout_s, step=step, stdout=part)
+        self._check(taken, step, f"{remote}: cannot be read there", kind=DeviceFileError)
+
+    def _reasons(self) -> Sequence[Reason]:
+        by_hand = shlex.join(["ssh", *self._address()]).replace(" -- ", " ")
+        return (
+            Reason(
+                "REMOTE HOST IDENTIFICATION HAS CHANGED",
+                "its host key is not the one known here",
+                "another machine may stand in its place. If you know why it changed, remove the old key "
+                "with ssh-keygen -R, and connect once by hand",
+            ),
+            Reason(
+                "Host key verification failed",
+                "its host key is not known here",
+                f"connect once by hand and compare the fingerprint: {by_hand}",
+            ),
+            Reason(
+                r"Permission denied \(",
+                "it does not accept your key",
+                "passwords are never asked for: give it your key with ssh-copy-id, or load it with ssh-add",
+            ),
+            Reason("Could not resolve hostname", "no machine has this name", "see Host in ~/.ssh/config"),
+            Reason("Connection refused", "it refuses connections", "is sshd running there, on this port?"),
+            Reason(
+                "Connection timed out|Operation timed out|No route to host|Network is unreachable",
+                "it cannot be reached",
+                "is it powered and in this network?",
+            ),
+            Reason(
+                "(?i)bad configuration option|terminating, .* bad",
+                "ssh's configuration has a mistake",
+                by_hand,
+            ),
+        )
+
+
+def open_transport(uri: DeviceUri) -> SshTransport:
+    """Return the machine of a name such as `ssh://user@host:22`. Raises ConfigError."""
+    match = _PLACE.fullmatch(uri.place)
+    if match is None or int(match["port"] or 22) not in range(1, 1 << 16):
+        raise ConfigError(f"{uri.name}: not an address for ssh", hint="write it as in ssh://user@host:22")
+    port = None if match["port"] is None else int(match["port"])
+    return SshTransport(uri.name, match["host"] or match["v6"], match["user"], port)
+
+
+def _options() -> list[str]:
+    settings = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "5",
+        "ServerAliveCountMax": "3",
+        "ControlMaster": "auto",
+        "ControlPersist": "30",
+        "ControlPath": f"{_socket_folder()}/%C",
+        "LogLevel": "ERROR",
+    }
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _socket_folder() -> Path:
+    """Return a short path that only this user can enter. Raises DeviceError where it is not private."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base) / "edgebench" if base else Path(tempfile.gettempdir()) / f"edgebench-{os.getuid()}"
+    if len(os.fsencode(folder)) > _SOCKET_BYTES:
+        folder = Path("/tmp") / f"edgebench-{os.getuid()}"  # noqa: S108 its owner and mode are checked below
+    with storage_errors(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise DeviceError(
+            f"{folder}: is not a folder of yours alone", hint="remove it, or set XDG_RUNTIME_DIR"
+        )
+    return folder

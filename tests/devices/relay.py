@@ -1,0 +1,83 @@
+"""A TCP relay on loopback that a test cuts, at once or after so many bytes, as a cable is pulled."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+
+class Relay:
+    """Forwards connections to a port. port: where it listens."""
+
+    def __init__(self, target: int) -> None:
+        self._target, self._lock = target, threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._left: int | None = None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection off, without the ordinary end of one; later ones are served again."""
+        with self._lock:
+            self._left = None
+            for end in self._open:
+                with contextlib.suppress(OSError):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+            self._open.clear()
+
+    def cut_after(self, count: int) -> None:
+        """Break all connections off once `count` more bytes have passed, in either direction."""
+        with self._lock:
+            self._left = count
+
+    def close(self) -> None:
+        """Take no more connections and cut those that are open."""
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    near.close()
+                    continue
+                with self._lock:
+                    self._open |= {near, far}
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if self._spent(len(data)):
+                    self.cut()
+                    return
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def _spent(self, count: int) -> bool:
+        with self._lock:
+            if self._left is None:
+                return False
+            self._left -= count
+            return self._left < 0
+
+
+@contextlib.contextmanager
+def relay(target: int) -> Iterator[Relay]:
+    """Yield a relay to a port of this machine."""
+    made = Relay(target)
+    try:
+        yield made
+    finally:
+        made.close()
