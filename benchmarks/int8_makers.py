@@ -30,8 +30,6 @@ def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:
     """Return edgebench's fp32 and w8a8 files of a case for a runtime, made by the product's own path."""
     from edgebench import api
 
-    if case.source.endswith(".tflite"):
-        return Path(case.source), _quantize_tflite(case, folder)
     data = folder / "calibration.npz"
     zeros = np.zeros(len(case.calibration), np.int64)
     np.savez(data, x=case.calibration, y=zeros)
@@ -48,23 +46,6 @@ def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:
         overwrite=True,
     )
     return folder / f"net.fp32.{runtime}", folder / f"net.w8a8.{runtime}"
-
-
-def _quantize_tflite(case: Case, folder: Path) -> Path:
-    """Quantize a TFLite file, which is no source of an export, as the export quantizes its own."""
-    from edgebench.artifact import Format, Precision
-    from edgebench.calibration.methods import DEFAULT_METHOD
-    from edgebench.calibration.samples import write_samples
-    from edgebench.calibration.target import local_target
-    from edgebench.exporters.graph_ranges import RangesJob, find_ranges
-    from edgebench.exporters.quantize_tflite import quantize
-    from edgebench.exporters.quantizers import QuantizationJob
-
-    write_samples(folder / "samples", len(case.calibration), [[case.calibration]])
-    out, base = folder / "net.w8a8.tflite", Path(case.source)
-    found = find_ranges(RangesJob(base, Format.TFLITE, folder / "samples", DEFAULT_METHOD))
-    quantize(QuantizationJob(base, out, Precision.W8A8, local_target(), found.table))
-    return out
 
 
 def peers(runtime: str) -> dict[str, Callable[[Task], None]]:

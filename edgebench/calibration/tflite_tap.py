@@ -58,6 +58,8 @@ def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
             model_path=str(model), num_threads=1, experimental_preserve_all_tensors=True
         )
     interpreter.allocate_tensors()
+    if any(-1 in detail["shape_signature"][1:] for detail in interpreter.get_tensor_details()):
+        interpreter.invoke()  # shapes that the graph itself computes are known afterwards
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     indices = [index for index in _computed(model) if details[index]["dtype"] is np.float32]
     lengths = [int(np.prod(details[index]["shape"], dtype=np.int64)) for index in indices]

@@ -60,7 +60,7 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 def command(as_json: bool, quiet: bool, **options: Any) -> None:
     """Convert and quantize a model; write artifacts with manifests.
 
-    MODEL is m.onnx, m.keras, a SavedModel folder, m.pt2, or file.py:factory with --weights.
+    MODEL is m.onnx, m.tflite, m.keras, a SavedModel folder, m.pt2, or file.py:factory with --weights.
     """
     from edgebench import api
     from edgebench.cli.terminal import print_json, tell

@@ -52,7 +52,7 @@ def calibrate_model(request: CalibrateRequest, *, progress: Progress = silent) -
     Raises StorageError where the table is there already or cannot be written, ConfigError where no format
     is left, and whatever conversion and watching raise.
     """
-    check_convertible(request.source)
+    check_convertible(request.source, request.formats)
     if request.out.exists() and not request.overwrite:
         raise StorageError(
             f"{request.out}: exists already", hint="--overwrite replaces it, or choose another -o"

@@ -49,4 +49,5 @@ CONVERTERS: dict[tuple[SourceKind, Format], str] = {
     (SourceKind.SAVED_MODEL, Format.TFLITE): "edgebench.exporters.keras_source:to_tflite",
     (SourceKind.ONNX, Format.ONNX): "edgebench.exporters.onnx_source:to_onnx",
     (SourceKind.ONNX, Format.TFLITE): "edgebench.exporters.onnx2tf:to_tflite",
+    (SourceKind.TFLITE, Format.TFLITE): "edgebench.exporters.tflite_source:to_tflite",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edgebench.artifact import Precision
+from collections.abc import Sequence
+
+from edgebench.artifact import Format, Precision
 from edgebench.calibration.table import CalibrationTable, usable_table
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.exporters.export_request import ExportRequest, ExportResult, file_stem, target_path
@@ -35,7 +37,7 @@ def export(request: ExportRequest, *, progress: Progress = silent) -> ExportResu
 
 
 def _check(request: ExportRequest) -> None:
-    check_convertible(request.source)
+    check_convertible(request.source, request.formats)
     given = (request.calibration, request.calib_table, request.calib_random or None)
     if Precision.W8A8 in request.precisions and given == (None, None, None):
         raise ConfigError(
@@ -53,12 +55,12 @@ def _check(request: ExportRequest) -> None:
                 )
 
 
-def check_convertible(source: Source) -> None:
-    """Raise InputError for a source that no conversion takes."""
-    if source.kind is SourceKind.TFLITE:
+def check_convertible(source: Source, formats: Sequence[Format]) -> None:
+    """Raise InputError for a TFLite source where TFLite is not among the formats."""
+    if source.kind is SourceKind.TFLITE and Format.TFLITE not in formats:
         raise InputError(
-            f"{source.model}: a TFLite file is not converted further",
-            hint="edgebench benchmark measures it as it is; export the model that it was made from",
+            f"{source.model}: a TFLite file is not converted to {', '.join(formats)}",
+            hint="take --format tflite, or export the model that it was made from",
         )
 
 

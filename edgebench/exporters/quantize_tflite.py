@@ -10,6 +10,7 @@ from edgebench.artifact import Precision, TensorIo
 from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.tflite_file import open_interpreter
+from edgebench.exporters.tflite_renew import renewed
 from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
@@ -32,7 +33,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     del ai_edge_quantizer
     makers = {Precision.FP16: _fp16, Precision.W8A32: _dynamic, Precision.W8A8: _static}
     try:
-        tool = quantizer.Quantizer(str(job.base))
+        tool = quantizer.Quantizer(renewed(job.base.read_bytes()))
         result = makers[job.precision](tool, job)
         content = tool.quantize(_calibrate(tool, job)).quantized_model
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as err:

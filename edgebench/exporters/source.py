@@ -13,7 +13,10 @@ from edgebench.errors import InputError, ModelError
 from edgebench.storage import sha256_path
 from edgebench.user_code import is_function_spec, resolve_function_spec, source_path
 
-KNOWN = "edgebench reads .onnx, .keras, .h5, a SavedModel folder, .pt2, and file.py:factory with --weights"
+KNOWN = (
+    "edgebench reads .onnx, .tflite, .keras, .h5, a SavedModel folder, .pt2, and "
+    "file.py:factory with --weights"
+)
 _LFS = b"version https://git-lfs"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,13 @@ def tensor_specs(interpreter: Any) -> tuple[tuple[TensorSpec, ...], tuple[Tensor
     return (
         tuple(_spec(detail, labels_in) for detail in interpreter.get_input_details()),
         tuple(_spec(detail, labels_out) for detail in interpreter.get_output_details()),
+    )
+
+
+def one_sample(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return inputs as an interpreter takes them: one sample, where the file leaves the batch open."""
+    return tuple(
+        replace(spec, shape=(1, *spec.shape[1:])) if spec.shape[:1] == (-1,) else spec for spec in inputs
     )
 
 

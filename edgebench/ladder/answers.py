@@ -6,7 +6,6 @@ real values in, real values out: float32[N, ...] for each output.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from edgebench.artifact import Format, TensorSpec
 from edgebench.benchmark.inputs import LARGEST_BATCH
 from edgebench.errors import ModelError
+from edgebench.exporters import tflite_file
 from edgebench.exporters.samples import check_fit, read_samples, write_reference
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.storage import from_plain, storage_errors
@@ -124,7 +124,7 @@ def _open_source(model: Source, samples: Sequence[Array]) -> tuple[str, tuple[Te
     opener = _open_onnx if model.kind is SourceKind.ONNX else _open_tflite
     runtime, inputs, outputs, call = opener(path, reference=False)
     if model.kind is SourceKind.TFLITE:  # an interpreter takes one sample, whatever its file leaves open
-        inputs = tuple(replace(spec, shape=(abs(spec.shape[0]), *spec.shape[1:])) for spec in inputs)
+        inputs = tflite_file.one_sample(inputs)
 
     def real(values: list[Array]) -> list[Array]:
         return [real_values(y, spec) for y, spec in zip(call(values), outputs, strict=True)]
@@ -189,8 +189,6 @@ def _open_tflite(
     path: Path, *, reference: bool
 ) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...], Call]:
     from importlib.metadata import version
-
-    from edgebench.exporters import tflite_file
 
     if reference:
         interpreter = plain_interpreter(path, kernels="BUILTIN_REF")

@@ -224,13 +224,6 @@ def test_two_exports_into_one_folder_do_not_mix(tmp_path: Path) -> None:
         export(request(path, tmp_path / "out"))
 
 
-def test_a_tflite_file_is_not_converted(tmp_path: Path) -> None:
-    """A TFLite source is sent to `benchmark`."""
-    (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
-    with pytest.raises(InputError, match="benchmark"):
-        export(request(tmp_path / "m.tflite", tmp_path / "out"))
-
-
 def test_an_export_with_wrong_outputs_fails(tmp_path: Path) -> None:
     """fp16 of a model whose weights exceed float16's range answers infinity: it fails, nothing is placed."""
     network = onnx.load(save_classifier(tmp_path / "m.onnx"))
