@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BISECTIONS = 64
+from edgebench.benchmark.distributions import bisect, normal_quantile
+
 _MOST = 10_000_000
 """No plan asks for more calls or images than this."""
 
@@ -73,7 +72,7 @@ def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int
     """
     if n == 0:
         return None, None
-    cumulated = _binomial_cumulated(n, q)
+    cumulated = binomial_below(n, q)
     upper = int(np.searchsorted(cumulated[:n], confidence - _ROUNDING)) + 1
     lower = int(np.searchsorted(cumulated[:n], 1 - confidence + _ROUNDING, side="right"))
     return (lower or None), (upper if upper <= n else None)
@@ -102,7 +101,7 @@ def calls_to_settle(n: int, above: int, q: float, confidence: float) -> int | No
     distance = abs(above / n - (1 - q))
     if distance < 1 / _MOST:
         return None
-    planned = math.ceil((_normal(confidence) / distance) ** 2 * q * (1 - q))
+    planned = math.ceil((normal_quantile(confidence) / distance) ** 2 * q * (1 - q))
     return _planned(max(planned, needed_calls(q, confidence)), n)
 
 
@@ -116,13 +115,13 @@ def clopper_pearson(successes: int, n: int, confidence: float) -> Bounds:
     alpha = 1 - confidence
 
     def below_lower(share: float) -> bool:
-        return 1 - float(_binomial_cumulated(n, share)[successes - 1]) < alpha
+        return 1 - float(binomial_below(n, share)[successes - 1]) < alpha
 
     def below_upper(share: float) -> bool:
-        return float(_binomial_cumulated(n, share)[successes]) > alpha
+        return float(binomial_below(n, share)[successes]) > alpha
 
-    lower = 0.0 if successes == 0 else _bisect(below_lower, 0.0, successes / n)[0]
-    upper = 1.0 if successes == n else _bisect(below_upper, successes / n, 1.0)[1]
+    lower = 0.0 if successes == 0 else bisect(below_lower, 0.0, successes / n)[0]
+    upper = 1.0 if successes == n else bisect(below_upper, successes / n, 1.0)[1]
     return Bounds(lower, upper)
 
 
@@ -138,7 +137,7 @@ def samples_for_share(share: float, n: int, bound: float, confidence: float) -> 
         tail = bound if share == 1.0 else 1 - bound
         return _planned(math.ceil(math.log(1 - confidence) / math.log(tail)), n) if 0 < tail < 1 else None
     variance = share * (1 - share)
-    return _planned(math.ceil(_normal(confidence) ** 2 * variance / (share - bound) ** 2), n)
+    return _planned(math.ceil(normal_quantile(confidence) ** 2 * variance / (share - bound) ** 2), n)
 
 
 def paired_difference_interval(b: float, c: float, n: float, confidence: float) -> Bounds:
@@ -173,23 +172,12 @@ def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> 
     most = float(n)
     while most < _MOST and not settled(most):
         most *= 2
-    return math.ceil(_bisect(lambda pairs: not settled(pairs), n / 2, most)[1]) if most < _MOST else None
-
-
-def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """Return the ends of the narrowest interval in which `below` turns from true to false."""
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if below(middle):
-            low = middle
-        else:
-            high = middle
-    return low, high
+    return math.ceil(bisect(lambda pairs: not settled(pairs), n / 2, most)[1]) if most < _MOST else None
 
 
 def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
     """Return the largest difference that Tango's score test does not reject."""
-    squared = _normal(confidence) ** 2
+    squared = normal_quantile(confidence) ** 2
 
     def kept(difference: float) -> bool:
         half = 2 * n
@@ -202,16 +190,12 @@ def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
 
     if kept(1.0):
         return 1.0
-    return _bisect(kept, (b - c) / n, 1.0)[0]
+    return bisect(kept, (b - c) / n, 1.0)[0]
 
 
 def _planned(wanted: int, have: int) -> int:
     """Return a plan that is larger than what there is, since that did not suffice."""
     return max(wanted, have + 1)
-
-
-def _normal(confidence: float) -> float:
-    return NormalDist().inv_cdf(confidence)
 
 
 @functools.lru_cache(maxsize=8)
@@ -222,7 +206,7 @@ def _log_choose(n: int) -> FloatArray:
     return chosen
 
 
-def _binomial_cumulated(n: int, share: float) -> FloatArray:
+def binomial_below(n: int, share: float) -> FloatArray:
     """Return P(Binomial(n, share) ≤ k) for k = 0…n as float64[n + 1]."""
     if share in (0.0, 1.0):
         steps = np.arange(n + 1) >= n * share

@@ -1,0 +1,136 @@
+"""How many independent calls a series of latencies is worth.
+
+Calls in a row resemble each other, and calls of one process more than those of two. What counts for a
+percentile is the row of marks "this call lies at or under it": the variance of their mean, over what it
+would be if they were independent, is the design effect, and calls over design effect the effective size.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgebench.benchmark.distributions import NORMAL_FROM, f_tail, normal_quantile, student_quantile
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+Samples = NDArray[np.int64] | NDArray[np.float64]
+
+_LONGEST = 1 << 16
+"""Longer series are averaged in runs before their autocovariance is taken: it costs memory otherwise."""
+
+_DIFFER = 0.05
+"""Sessions count as different where equal ones would look so different this rarely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What dependent calls are worth: `calls` independent ones, known with `freedom` degrees of freedom.
+
+    sessions_differ: the sessions are the units then, and freedom is one less than their number.
+    """
+
+    calls: float
+    freedom: int
+    sessions_differ: bool = False
+
+    def at(self, confidence: float) -> int:
+        """Return how many independent calls an interval at `confidence` may count on.
+
+        Fewer than `calls` where a design effect was found, which is itself an estimate: the effective
+        size times (z/t)², as Korn and Graubard do (Survey Methodology 24, 1998, 193–201).
+        """
+        z = normal_quantile(confidence)
+        if z < 1e-6:  # noqa: PLR2004 - at one half the bound is the estimate itself
+            return max(1, int(self.calls))
+        return max(1, int(self.calls * (z / student_quantile(confidence, self.freedom)) ** 2))
+
+
+def worth(samples: Samples, session: IntArray, q: float) -> Worth:
+    """Return what the samples are worth for an interval of their quantile `q`, 0–1.
+
+    samples: [n], in the order they were taken. session: int64[n], which one each belongs to. The design
+    effect is 1 at least, so that nothing is worth more than it has calls. Within sessions the marks'
+    autocovariances are summed up to Geyer's initial monotone sequence (Statistical Science 7, 1992,
+    473–483), for quantiles as in Vehtari et al. (Bayesian Analysis 16, 2021, 667–718). Where the
+    sessions' shares of marks, at `q` or at the median, differ by more than that explains (F test), or
+    the marks are alike through half a session, the sessions are the units.
+    """
+    n, parts = len(samples), session_parts(session)
+    if n <= 1:
+        return Worth(float(n), 1)
+    at_q = _effect(_marks(samples, q), parts)
+    differ = at_q.differ or (q != 0.5 and _effect(_marks(samples, 0.5), parts).differ)  # noqa: PLR2004
+    if differ:
+        return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
+    freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))
+    return Worth(n / at_q.within, freedom)
+
+
+def session_parts(session: IntArray) -> list[slice]:
+    """Return where each session's run of samples lies, in order."""
+    edges = [0, *(np.flatnonzero(np.diff(session)) + 1).tolist(), len(session)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """A design effect from within sessions and from between them, and whether the second is real."""
+
+    within: float
+    between: float
+    freedom: float
+    differ: bool
+
+
+def _marks(samples: Samples, q: float) -> BoolArray:
+    rank = min(len(samples), max(1, math.ceil(q * len(samples))))
+    marks: BoolArray = samples <= np.partition(samples, rank - 1)[rank - 1]
+    return marks
+
+
+def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
+    share, n = float(marks.mean()), len(marks)
+    variance = share * (1 - share)
+    if variance == 0:
+        return _Effect(1.0, 1.0, n, differ=False)
+    centred = marks - share
+    within, lags = _long_run([centred[part] for part in parts])
+    within = max(1.0, within / variance)
+    freedom = n / (2 * lags + 1)
+    if len(parts) == 1:
+        return _Effect(within, within, freedom, differ=False)
+    squares = sum(float(centred[part].sum()) ** 2 / (part.stop - part.start) for part in parts)
+    between = squares / (len(parts) - 1) / variance
+    rare = f_tail(between / within, len(parts) - 1, freedom) < _DIFFER
+    throughout = 2 * lags * len(parts) >= n
+    return _Effect(within, between, freedom, differ=rare or throughout)
+
+
+def _long_run(series: list[FloatArray]) -> tuple[float, int]:
+    """Return the long-run variance of series centred together, and up to which lag it was summed."""
+    step = -(-max(map(len, series)) // _LONGEST)
+    if step > 1:
+        series = [s[: len(s) // step * step].reshape(-1, step).mean(axis=1) for s in series]
+    covariance = _autocovariance(series)
+    pairs = covariance[: len(covariance) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 0)
+    kept = pairs[: ends[0]] if len(ends) else pairs
+    if len(kept) == 0:
+        return step * float(covariance[0]), step
+    total = 2 * float(np.minimum.accumulate(kept).sum()) - float(covariance[0])
+    return step * total, step * 2 * len(kept)
+
+
+def _autocovariance(series: list[FloatArray]) -> FloatArray:
+    """Return the autocovariance at each lag, float64[longest], of all series together, over all calls."""
+    longest = max(map(len, series))
+    size = 1 << (2 * longest - 1).bit_length()
+    power = sum(np.abs(np.fft.rfft(one, size)) ** 2 for one in series)
+    covariance: FloatArray = np.fft.irfft(power, size)[:longest] / sum(map(len, series))
+    return covariance
