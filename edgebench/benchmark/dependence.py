@@ -99,7 +99,7 @@ def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
     variance = share * (1 - share)
     if variance == 0:
         return _Effect(1.0, 1.0, n, differ=False)
-    centred = marks - share
+    centred: FloatArray = marks.astype(np.float64) - share
     within, lags = _long_run([centred[part] for part in parts])
     within = max(1.0, within / variance)
     freedom = n / (2 * lags + 1)
@@ -116,7 +116,7 @@ def _long_run(series: list[FloatArray]) -> tuple[float, int]:
     """Return the long-run variance of series centred together, and up to which lag it was summed."""
     step = -(-max(map(len, series)) // _LONGEST)
     if step > 1:
-        series = [s[: len(s) // step * step].reshape(-1, step).mean(axis=1) for s in series]
+        series = [_run_means(one, step) for one in series]
     covariance = _autocovariance(series)
     pairs = covariance[: len(covariance) // 2 * 2].reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs <= 0)
@@ -125,6 +125,11 @@ def _long_run(series: list[FloatArray]) -> tuple[float, int]:
         return step * float(covariance[0]), step
     total = 2 * float(np.minimum.accumulate(kept).sum()) - float(covariance[0])
     return step * total, step * 2 * len(kept)
+
+
+def _run_means(one: FloatArray, step: int) -> FloatArray:
+    means: FloatArray = one[: len(one) // step * step].reshape(-1, step).mean(axis=1)
+    return means
 
 
 def _autocovariance(series: list[FloatArray]) -> FloatArray:
