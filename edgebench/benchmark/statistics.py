@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from edgebench.benchmark.distributions import bisect, normal_quantile
 
-_MOST = 10_000_000
-"""No plan asks for more calls or images than this."""
-
 _ROUNDING = 1e-10
 """The most that a sum of binomial probabilities is off, measured up to n = 100,000."""
 
@@ -92,19 +89,6 @@ def needed_calls(q: float, confidence: float) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(max(q, 1 - q)) - 1e-9)
 
 
-def calls_to_settle(n: int, above: int, q: float, confidence: float) -> int | None:
-    """Return how many calls would move the quantile's whole interval to one side of a bound.
-
-    above: how many of the n calls so far lie above the bound. Normal approximation, assuming the
-    share above stays as it is; None where that share is 1 − q, which no number of calls settles.
-    """
-    distance = abs(above / n - (1 - q))
-    if distance < 1 / _MOST:
-        return None
-    planned = math.ceil((normal_quantile(confidence) / distance) ** 2 * q * (1 - q))
-    return _planned(max(planned, needed_calls(q, confidence)), n)
-
-
 def clopper_pearson(successes: int, n: int, confidence: float) -> Bounds:
     """Return bounds of a share, 0–1, each by itself at `confidence`; exact, never short of it.
 
@@ -125,21 +109,6 @@ def clopper_pearson(successes: int, n: int, confidence: float) -> Bounds:
     return Bounds(lower, upper)
 
 
-def samples_for_share(share: float, n: int, bound: float, confidence: float) -> int | None:
-    """Return how many samples would move a share's whole interval to one side of `bound`.
-
-    Normal approximation (the exact tail where the share is 0 or 1), assuming the share stays as it
-    is; None where it equals the bound.
-    """
-    if abs(share - bound) < 1 / _MOST:
-        return None
-    if share in (0.0, 1.0):
-        tail = bound if share == 1.0 else 1 - bound
-        return _planned(math.ceil(math.log(1 - confidence) / math.log(tail)), n) if 0 < tail < 1 else None
-    variance = share * (1 - share)
-    return _planned(math.ceil(normal_quantile(confidence) ** 2 * variance / (share - bound) ** 2), n)
-
-
 def paired_difference_interval(b: float, c: float, n: float, confidence: float) -> Bounds:
     """Return the interval of (b − c)/n, the difference of two paired shares; both ends together.
 
@@ -154,25 +123,6 @@ def paired_difference_bounds(b: float, c: float, n: float, confidence: float) ->
     if n == 0:
         return Bounds(None, None)
     return Bounds(-_tango_upper(c, b, n, confidence), _tango_upper(b, c, n, confidence))
-
-
-def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> int | None:
-    """Return how many pairs would move the whole Tango interval to one side of `bound`.
-
-    bound: of the difference, −1 to 1. Assumes that the shares of b and c stay as they are; None
-    where the difference is the bound itself, which no number of pairs settles.
-    """
-    if abs((b - c) / n - bound) < 1 / _MOST:
-        return None
-
-    def settled(pairs: float) -> bool:
-        found = paired_difference_bounds(b / n * pairs, c / n * pairs, pairs, confidence)
-        return found.upper is not None and found.lower is not None and not found.lower <= bound <= found.upper
-
-    most = float(n)
-    while most < _MOST and not settled(most):
-        most *= 2
-    return math.ceil(bisect(lambda pairs: not settled(pairs), n / 2, most)[1]) if most < _MOST else None
 
 
 def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
@@ -191,11 +141,6 @@ def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
     if kept(1.0):
         return 1.0
     return bisect(kept, (b - c) / n, 1.0)[0]
-
-
-def _planned(wanted: int, have: int) -> int:
-    """Return a plan that is larger than what there is, since that did not suffice."""
-    return max(wanted, have + 1)
 
 
 @functools.lru_cache(maxsize=8)

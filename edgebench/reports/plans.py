@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-from edgebench.benchmark import accuracy, statistics
+from edgebench.benchmark import accuracy, planning, statistics
 from edgebench.reports.estimates import Estimate, Subject, from_answers, from_timings
 from edgebench.reports.gates import QUANTILES, Gate, Quantity
-
-_MOST = 10_000_000
 
 
 def for_problem(subject: Subject, quantity: Quantity) -> str:
@@ -44,7 +42,7 @@ def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     if found.n < least:
         return f"at least {least:,} calls in all"
     above = int((subject.samples.latency_ns > gate.stored_bound).sum())
-    return _words(statistics.calls_to_settle(found.n, above, q, gate.confidence), "calls")
+    return _words(planning.quantile_calls(found.n, above, q, gate.confidence), "calls")
 
 
 def _samples(subject: Subject, gate: Gate, found: Estimate) -> str | None:
@@ -53,16 +51,16 @@ def _samples(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     if gate.quantity is Quantity.DROP and answers is not None and baseline is not None:
         counts = accuracy.paired_counts(baseline.logits, answers.logits, answers.labels)
         b, c, n = counts.baseline_only, counts.candidate_only, counts.n
-        return _words(statistics.pairs_to_settle(b, c, n, bound, gate.confidence), "samples")
+        return _words(planning.pairs_to_settle(b, c, n, bound, gate.confidence), "samples")
     share = (found.value or 0.0) / 100
-    return _words(statistics.samples_for_share(share, found.n, bound, gate.confidence), "samples")
+    return _words(planning.samples_for_share(share, found.n, bound, gate.confidence), "samples")
 
 
 def _words(planned: int | None, of: str) -> str:
     if planned is None:
         return f"no number of {of} is likely to settle it: the estimate lies on the bound"
-    if planned >= _MOST:
-        return f"more than {_MOST:,} {of}: the estimate lies too near the bound"
+    if planned >= planning.MOST:
+        return f"more than {planning.MOST:,} {of}: the estimate lies too near the bound"
     return f"about {_rounded_up(planned):,} {of} in all, if the estimate stays as it is"
 
 

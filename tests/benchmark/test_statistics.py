@@ -167,20 +167,3 @@ def test_clopper_pearson_is_the_beta_quantile(k: int, n: int) -> None:
     found = st.clopper_pearson(k, n, 0.95)
     assert found.lower == pytest.approx(stats.beta.ppf(0.05, k, n - k + 1) if k else 0.0, abs=1e-9)
     assert found.upper == pytest.approx(stats.beta.ppf(0.95, k + 1, n - k) if k < n else 1.0, abs=1e-9)
-
-
-def test_plans_suffice() -> None:
-    """What is asked for settles the gate when the shares stay; without doubt about it no plan is made."""
-    pairs = st.pairs_to_settle(3, 1, 200, 0.02, 0.95)
-    assert pairs is not None
-    assert pairs > 200
-    upper = st.paired_difference_bounds(3 / 200 * pairs, 1 / 200 * pairs, pairs, 0.95).upper
-    assert upper is not None
-    assert upper == pytest.approx(0.02, abs=1e-4)
-    assert st.pairs_to_settle(4, 0, 200, 0.02, 0.95) is None
-    assert st.samples_for_share(0.97, 200, 0.97, 0.95) is None
-    assert st.samples_for_share(1.0, 10, 0.99, 0.95) == 299
-    assert st.calls_to_settle(400, 4, 0.99, 0.95) is None
-    calls = st.calls_to_settle(400, 2, 0.99, 0.95)
-    assert calls is not None
-    assert 900 < calls < 1300
