@@ -157,7 +157,8 @@ def write_wide(path: Path) -> None:
         ("compress.distil.teacher.weights=none.pt", "none.pt: no such file"),
         ("model.weights=none.pt", "none.pt: no such file"),
         ("model.model=none.py:student", "none.py: no such file"),
-        ("benchmark.device=ssh://orin", "ssh://orin"),
+        ("benchmark.device=serial://orin", "no transport serves 'serial'"),
+        ("benchmark.device=ssh://-oProxyCommand=x", "not an address for ssh"),
     ],
 )
 def test_a_mistake_is_found_before_the_training(

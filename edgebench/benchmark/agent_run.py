@@ -60,9 +60,9 @@ class AgentHost:
     agent_sha256: str
 
     def send(self, path: Path, name: str) -> str:
-        """Copy a file into the workspace as `name`; return its path there."""
+        """Give the workspace a file as `name`, sent where the device lacks it; return its path there."""
         remote = self.workspace / name
-        self.device.push(path, remote)
+        self.device.deploy(path, remote)
         return str(remote)
 
     def send_array(self, array: Array, name: str) -> str:
@@ -83,10 +83,11 @@ class AgentHost:
         local.unlink(missing_ok=True)
         content = {"schema": 1, **job, "result": str(result), "watch_stdin": True}
         write_bytes(self.local / f"{name}.job.json", json.dumps(content, indent=1).encode())
-        sent = self.send(self.local / f"{name}.job.json", f"{name}.job.json")
+        sent = self.workspace / f"{name}.job.json"
+        self.device.push(self.local / sent.name, sent)
         agent = str(self.workspace / AGENT.name)
         try:
-            completed = self.device.run([self.device.python, agent, sent], timeout_s=timeout_s)
+            completed = self.device.run([self.device.python, agent, str(sent)], timeout_s=timeout_s)
         except DeviceTimeoutError as err:
             self.device.facts()  # raises where the device is gone: then nothing else can be measured
             raise MeasurementError(err.message, hint=err.hint) from err
@@ -117,7 +118,7 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
     local = run_folder.resolve() / ".work"
     local.mkdir(parents=True, exist_ok=True)
     remote = workspace / AGENT.name
-    device.push(AGENT, remote)
+    device.deploy(AGENT, remote)
     completed = device.run([device.python, str(remote), "--probe"], timeout_s=_PROBE_S)
     try:
         answer = json.loads(completed.stdout)
@@ -125,7 +126,7 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise DeviceError(
             f"{device.uri}: the agent does not start{last_words(completed)}",
-            hint="it needs Python 3.8 or later with numpy",
+            hint="it needs Python 3.8 or later with numpy; over a link, ?python=/path names another",
         ) from err
     packages["python"] = str(answer.get("python"))
     return AgentHost(device, workspace, local, packages, sha256_path(AGENT))

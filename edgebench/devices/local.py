@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from edgebench.devices.facts import fingerprint, instructions
 from edgebench.devices.process import communicate, end_group_with, started, text
 from edgebench.devices.transport import Completed
 from edgebench.devices.uri import check_options, parse_uri
@@ -38,10 +39,10 @@ class LocalDevice:
             uri=self.uri,
             name=platform.node(),
             processor=processor_name(),
-            cores=len(os.sched_getaffinity(0)),
-            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            cores=_cores(),
+            memory_bytes=_memory_bytes(),
             system=f"{platform.system()} {platform.release()}",
-            extra=_extra(Path("/")),
+            extra={**_extra(Path("/")), "fingerprint": _fingerprint(Path("/"))},
         )
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
@@ -114,14 +115,28 @@ def _extra(root: Path) -> dict[str, str]:
     extra = {"architecture": platform.machine()}
     with contextlib.suppress(OSError):
         words = set((root / "proc/cpuinfo").read_text().split())
-        known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
-        extra["instructions"] = " ".join(name for name in known if name in words)
+        extra["instructions"] = instructions(words)
         if "hypervisor" in words:
             extra["virtual"] = "yes: other guests may take time"
     with contextlib.suppress(OSError):
         governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
         extra["governor"] = governor.read_text().strip()
     return extra
+
+
+def _fingerprint(root: Path) -> str:
+    identity = platform.node()
+    with contextlib.suppress(OSError):
+        identity = (root / "etc/machine-id").read_text().strip() or identity
+    return fingerprint(identity, processor_name(root), platform.machine(), _cores(), _memory_bytes())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _copy(source: Path, target: Path) -> None:

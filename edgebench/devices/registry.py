@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
     from edgebench.devices.device import Device
 
-TRANSPORTS = {"local": "edgebench.devices.local:open_local"}
+TRANSPORTS = {
+    "local": "edgebench.devices.local:open_local",
+    "ssh": "edgebench.devices.ssh:open_ssh",
+}
 """Scheme → `module:function`, which takes the whole name and returns the device."""
 
-PLANNED = ("ssh", "adb")
+PLANNED = ("adb",)
 """Schemes that are documented and not in this version."""
 
 
 def open_device(uri: str) -> Device:
-    """Return the device that `uri` names. Raises ConfigError where nothing serves it."""
+    """Return the device that `uri` names; nothing is connected yet. Raises ConfigError."""
     scheme = parse_uri(uri).scheme
     if scheme in PLANNED:
         raise ConfigError(

@@ -32,7 +32,7 @@ _MEASURE = 'sha256sum <"$1" && wc -c <"$1"'
 
 
 class Reason(NamedTuple):
-    """What a client's words mean: a pattern in them, the message, and what to do."""
+    """Why a client did not connect: a pattern in its words, the message, and what to do."""
 
     pattern: str
     message: str
@@ -59,7 +59,7 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _reasons(self) -> Sequence[Reason]:
-        """Return what the client says where there is no link, most telling first."""
+        """Return what the client says where it cannot connect, most telling first."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
         """Run a command to its end, as `Transport` says."""
@@ -142,7 +142,7 @@ class RemoteTransport(ABC):
         said = text(ended.stderr + b"\n" + ended.stdout[-2000:])
         for reason in self._reasons():
             if re.search(reason.pattern, said):
-                return DeviceError(f"{self.uri}: {step}: {reason.message}", hint=reason.hint)
+                return DeviceError(f"{self.uri}: connecting: {reason.message}", hint=reason.hint)
         words = [line.strip() for line in text(ended.stderr).splitlines() if line.strip()]
         ending = f" ({words[-1]})" if words else ""
         return DeviceError(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgebench.devices.remote import Reason, RemoteTransport, find_program
-from edgebench.devices.uri import DeviceUri
+from edgebench.devices.remote_device import RemoteDevice, remote_device
+from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import ConfigError, DeviceError, DeviceFileError
 from edgebench.storage import storage_errors
 
@@ -91,6 +92,12 @@ class SshTransport(RemoteTransport):
                 by_hand,
             ),
         )
+
+
+def open_ssh(uri: str) -> RemoteDevice:
+    """Return the device of a name such as `ssh://user@host:22`; nothing is connected yet."""
+    parsed = parse_uri(uri)
+    return remote_device(parsed, open_transport(parsed))
 
 
 def open_transport(uri: DeviceUri) -> SshTransport:

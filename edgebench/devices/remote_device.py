@@ -1,0 +1,92 @@
+"""A machine behind a link as a device: its facts, its cache, and the Python that measures there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from edgebench.devices.facts import ASK, as_facts, parse_answer
+from edgebench.devices.remote import SHORT_S
+from edgebench.devices.remote_cache import RemoteCache
+from edgebench.devices.transport import Completed, Transport
+from edgebench.devices.uri import DeviceUri, check_options
+from edgebench.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts
+
+OPTIONS = ("python", "cache")
+"""What a remote machine's name may carry: its interpreter, and the folder for its files."""
+
+ANDROID_FOLDER = PurePosixPath("/data/local/tmp")
+"""The one folder on a phone where the shell's user may keep and run files."""
+
+
+@dataclass(slots=True)
+class RemoteDevice:
+    """A machine behind a transport. python: its interpreter. folder: for its files; None chooses one."""
+
+    transport: Transport
+    python: str = "python3"
+    folder: PurePosixPath | None = None
+    _cache: RemoteCache | None = field(default=None, init=False)
+
+    @property
+    def uri(self) -> str:
+        """Return the machine's name as the user gave it, without options."""
+        return self.transport.uri
+
+    def facts(self) -> DeviceFacts:
+        """Return what the machine is, asked now. Raises DeviceError."""
+        return as_facts(self._ask(), self.uri)
+
+    def workspace(self, run_folder: Path) -> PurePosixPath:
+        """Return an existing folder there for the files of the run in `run_folder`."""
+        return self.cache().workspace(run_folder)
+
+    def deploy(self, local: Path, remote: PurePosixPath) -> None:
+        """Give `remote` the content of `local`, sent only where the machine lacks it."""
+        self.cache().deploy(local, remote)
+
+    def clear(self, workspace: PurePosixPath) -> None:
+        """Remove a workspace, if the machine still answers; else a later run's end removes it."""
+        with contextlib.suppress(DeviceError):
+            self.cache().clear(workspace)
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
+        """Run a command to its end, as `Transport` says."""
+        return self.transport.run(argv, timeout_s=timeout_s, stdin=stdin)
+
+    def push(self, local: Path, remote: PurePosixPath) -> None:
+        """Copy a file to the machine, whole or not at all."""
+        self.transport.push(local, remote)
+
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        """Copy a file from the machine, whole or not at all."""
+        self.transport.pull(remote, local)
+
+    def cache(self) -> RemoteCache:
+        """Return the folder for edgebench's files there. Raises DeviceError."""
+        if self._cache is None:
+            self._cache = RemoteCache(self.transport, (self.folder or self._choose()) / "edgebench")
+        return self._cache
+
+    def _choose(self) -> PurePosixPath:
+        told = self._ask()
+        return ANDROID_FOLDER if "ro.product.cpu.abi" in told else PurePosixPath(told["home"])
+
+    def _ask(self) -> dict[str, str]:
+        return parse_answer(self.run(["sh", "-c", ASK], timeout_s=SHORT_S).stdout, self.uri)
+
+
+def remote_device(uri: DeviceUri, transport: Transport) -> RemoteDevice:
+    """Return the device with the options of its name. Raises ConfigError."""
+    check_options(uri, OPTIONS)
+    cache = uri.options.get("cache")
+    if cache is not None and not cache.startswith("/"):
+        raise ConfigError(f"{uri.name}: cache={cache} is not a path from the root, as in ?cache=/data")
+    folder = None if cache is None else PurePosixPath(cache)
+    return RemoteDevice(transport, uri.options.get("python") or "python3", folder)

@@ -1,0 +1,168 @@
+"""The whole benchmark over ssh, on this machine behind a real sshd: evidence, cache, broken links."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from devices.ssh_server import SshServer
+from models.small_onnx import save_classifier
+from processes import broken_off, edgebench, kill_parent, processes_of, wait_until
+
+from edgebench import api
+from edgebench.benchmark.evidence_files import load_answers, load_samples
+from edgebench.devices.local import LocalDevice
+from edgebench.devices.registry import open_device
+from edgebench.errors import DeviceError
+
+
+@pytest.fixture
+def there(over_ssh: SshServer, tmp_path: Path) -> str:
+    """Return the server's name with this test's interpreter and a cache of its own."""
+    (tmp_path / "there").mkdir()
+    return f"{over_ssh.uri}?python={sys.executable}&cache={tmp_path}/there"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a small classifier whose name a shell would run, were it not quoted."""
+    return save_classifier(tmp_path / "a $(touch pwned); 'model' ü.onnx")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return 70 labelled samples for it."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "data.npz"
+    np.savez(path, x=rng.normal(size=(70, 16)).astype(np.float32), y=rng.integers(0, 4, 70))
+    return path
+
+
+def files_there(tmp_path: Path) -> list[Path]:
+    """Return all files on the device's side."""
+    return sorted(path for path in (tmp_path / "there").rglob("*") if not path.is_dir())
+
+
+def test_a_benchmark_over_ssh_gives_the_same_evidence(
+    there: str, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """Timings, answers and the machine's fingerprint come back; the cache is all that stays there."""
+    far, near = tmp_path / "far", tmp_path / "near"
+    api.benchmark([model], device=there, data=str(data), sessions=2, calls=30, out=far)
+    api.benchmark([model], data=str(data), sessions=1, calls=30, out=near)
+    (measured,), (local,) = api.read_evidence(far).measurements, api.read_evidence(near).measurements
+    assert measured.failure is None
+    assert load_samples(far, measured).latency_ns.size == 60
+    np.testing.assert_array_equal(load_answers(far, measured).logits, load_answers(near, local).logits)
+    assert measured.device.uri == there.partition("?")[0]
+    assert measured.device.extra["fingerprint"] == local.device.extra["fingerprint"]
+    assert measured.device.processor == local.device.processor
+    assert {path.parent.name for path in files_there(tmp_path)} == {"files"}
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_what_is_there_is_not_sent_again(there: str, model: Path, tmp_path: Path) -> None:
+    """A second run sends neither agent, model nor inputs; a broken file in the cache is sent anew."""
+    api.benchmark([model], device=there, sessions=1, calls=30, out=tmp_path / "first")
+    before = {path: path.stat().st_ino for path in files_there(tmp_path)}
+    broken = next(path for path in before if path.read_bytes() == model.read_bytes())
+    broken.write_bytes(b"broken")
+    api.benchmark([model], device=there, sessions=1, calls=30, out=tmp_path / "second")
+    changed = {path for path in files_there(tmp_path) if path.stat().st_ino != before.get(path)}
+    assert changed == {broken}
+    assert broken.read_bytes() == model.read_bytes()
+
+
+def test_the_cache_keeps_to_its_quota(there: str, tmp_path: Path) -> None:
+    """Over the quota the files that were not used for longest go; a broken run's parts go after an hour."""
+    device = open_device(there)
+    workspace = device.workspace(tmp_path)
+    for name in ("old", "used", "new"):
+        (tmp_path / name).write_bytes(name.encode() * 10_000)
+        device.deploy(tmp_path / name, workspace / name)
+    files = {path.read_bytes()[:3]: path for path in files_there(tmp_path) if path.parent.name == "files"}
+    part = files[b"old"].with_name(".x.part")
+    part.touch()
+    for path, age in ((files[b"old"], 300), (files[b"use"], 200), (part, 7200)):
+        os.utime(path, (time.time() - age, time.time() - age))
+    device.cache().clear(workspace, quota_kib=80)
+    assert sorted(path.read_bytes()[:3] for path in files_there(tmp_path)) == [b"new", b"use"]
+
+
+def test_an_interpreter_that_is_not_there_is_named(there: str, model: Path, tmp_path: Path) -> None:
+    """A Python that the device lacks ends the run with exit code 4, its name and the remedy."""
+    wrong = there.replace(sys.executable, "python3.99")
+    with pytest.raises(DeviceError, match=r"python3\.99.*not found|python3\.99: No such file") as refused:
+        api.benchmark([model], device=wrong, out=tmp_path / "run")
+    assert "?python=" in str(refused.value.hint)
+
+
+def breaking(at: str, act: Callable[[], object], *, after_s: float) -> Callable[..., None]:
+    """Return a progress that calls `act` some time after it was told `at`, once."""
+    begun = threading.Event()
+
+    def progress(text: str, **_: object) -> None:
+        if at in text and not begun.is_set():
+            begun.set()
+            threading.Timer(after_s, act).start()
+
+    return progress
+
+
+def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(
+    there: str, over_ssh: SshServer, model: Path, tmp_path: Path
+) -> None:
+    """The cable pulled in session 2: exit code 4, no process there; run again, session 1 is kept."""
+    settings = {"device": there, "sessions": 2, "calls": 400_000, "out": tmp_path / "run"}
+    cut = breaking("session 2", over_ssh.link.cut, after_s=1)
+    with pytest.raises(DeviceError, match="the link broke off") as lost:
+        api.benchmark([model], progress=cut, **settings)
+    assert lost.value.exit_code == 4
+    assert lost.value.message.startswith(over_ssh.uri)
+    assert wait_until(lambda: not processes_of(tmp_path / "there")), processes_of(tmp_path / "there")
+    said: list[str] = []
+    api.benchmark([model], progress=lambda text, **_: said.append(text), **settings)
+    assert [line.endswith("kept from before") for line in said] == [True, False]
+    assert {path.parent.name for path in files_there(tmp_path)} == {"files"}
+
+
+def test_a_killed_host_leaves_no_process_there(there: str, model: Path, tmp_path: Path) -> None:
+    """After kill -9 of edgebench the agent on the device ends by itself."""
+    ended = broken_off(
+        *("benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "50000000"),
+        cwd=tmp_path,
+        reached=lambda line: "session 1" in line,
+        send=kill_parent,
+        after_s=4,
+    )
+    assert ended.returncode == -9
+    assert wait_until(lambda: not agents(tmp_path)), agents(tmp_path)
+
+
+def agents(tmp_path: Path) -> list[str]:
+    """Return the agents that run on the device's side."""
+    return [line for line in processes_of(tmp_path / "there") if "agent.py" in line or "there/" in line]
+
+
+def test_the_command_line_names_the_device(there: str, model: Path, tmp_path: Path) -> None:
+    """`edgebench benchmark --device ssh://…` prints its table; a port without a server is exit code 4."""
+    done = edgebench(
+        "benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "30", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    refused = edgebench("benchmark", str(model), "--device", "ssh://127.0.0.1:1", cwd=tmp_path)
+    assert refused.returncode == 4
+    assert "ssh://127.0.0.1:1: connecting: it refuses connections" in refused.stderr
+
+
+def test_this_machine_by_two_names_has_one_fingerprint(there: str) -> None:
+    """A device's fingerprint is its own, whatever name it is reached by."""
+    far, near = open_device(there).facts(), LocalDevice().facts()
+    assert far.extra["fingerprint"] == near.extra["fingerprint"]
+    assert (far.cores, far.memory_bytes, far.processor) == (near.cores, near.memory_bytes, near.processor)
