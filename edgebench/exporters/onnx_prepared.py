@@ -22,13 +22,27 @@ def prepared(base: Path) -> Path:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    from edgebench.calibration.passes_constants import fit_constants
+
     path = base.with_name(f"{base.stem}.prepared.onnx")
     if not path.exists():
         refuse_quantized(onnx.load(base, load_external_data=False))
         temporary = base.with_name(f"{base.stem}.part.onnx")
         quant_pre_process(str(base), str(temporary), skip_symbolic_shape=True)
+        network = fit_constants(onnx.load(temporary))
+        _name_nodes(network)
+        onnx.save(network, temporary)
         temporary.replace(path)
     return path
+
+
+def _name_nodes(network: onnx.ModelProto) -> None:
+    """Give each node a name of its own, by which a quantizer can leave it out; ONNX asks for none."""
+    taken: set[str] = set()
+    for place, node in enumerate(network.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{place}_{next(iter(node.output), '')}"
+        taken.add(node.name)
 
 
 def refuse_quantized(network: onnx.ModelProto) -> None:

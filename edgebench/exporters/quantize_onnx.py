@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from edgebench.artifact import Precision
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
+from edgebench.calibration.passes_kept import set_aside
+from edgebench.calibration.passes_order import control_flow, in_order
 from edgebench.calibration.passes_size import slim
 from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.table import GraphTable
@@ -43,27 +45,47 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
 
 def _fp16(job: QuantizationJob) -> QuantizationResult:
     import onnx
-    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    tool = ONNXModel(convert_float_to_float16(onnx.load(job.base), keep_io_types=True))
-    tool.topological_sort()
+    network, put_back = set_aside(onnx.load(job.base))
+    half = in_order(convert_float_to_float16(network, keep_io_types=True))
     with storage_errors(job.out):
-        job.out.write_bytes(tool.model.SerializeToString())
+        job.out.write_bytes(put_back(half).SerializeToString())
     return QuantizationResult(("weights and arithmetic in float16, inputs and outputs in float32",))
 
 
 def _dynamic(job: QuantizationJob) -> QuantizationResult:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     reduced = job.target.weight_bits < _INT8_BITS
     model = prepared(job.base)
+    network = onnx.load(model)
+    floats = _matrices_of_matrices(network)
     with storage_errors(job.out):
-        quantize_dynamic(model, job.out, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            model,
+            job.out,
+            per_channel=True,
+            reduce_range=reduced,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=floats,
+        )
     bits = job.target.weight_bits
-    return QuantizationResult(
-        (f"int8 weights of {bits} bits per channel for {job.target}, ranges at run time",)
-    )
+    step = f"int8 weights of {bits} bits per channel for {job.target}, ranges at run time"
+    steps = [step, *([f"in float: {', '.join(floats)}"] if floats else [])]
+    return QuantizationResult(tuple(steps), notes=_float_notes(network))
+
+
+def _matrices_of_matrices(network: ModelProto) -> list[str]:
+    """Return the MatMuls by constants of more than two axes, which have no scale per channel at run time."""
+    large = {tensor.name for tensor in network.graph.initializer if len(tensor.dims) > 2}  # noqa: PLR2004 - a matrix
+    return [n.name for n in network.graph.node if n.op_type == "MatMul" and large & set(n.input)]
+
+
+def _float_notes(network: ModelProto) -> tuple[str, ...]:
+    held = control_flow(network)
+    return (f"left in float, with all that is inside: {', '.join(held)}",) if held else ()
 
 
 def _static(job: QuantizationJob) -> QuantizationResult:
@@ -75,7 +97,8 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     if job.table is None:
         raise ExportError("w8a8 needs the ranges of the activations")
     bits = job.target.weight_bits
-    ready = _ready(load_model_with_shape_infer(prepared(job.base)), job)
+    network, put_back = set_aside(load_model_with_shape_infer(prepared(job.base)))
+    ready = _ready(network, job)
     tool = QDQQuantizer(
         ready.model,
         per_channel=True,
@@ -89,12 +112,12 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         extra_options={},
     )
     tool.quantize_model()
-    tool.model.topological_sort()
     with storage_errors(job.out):
-        job.out.write_bytes(slim(tool.model.model).SerializeToString())
+        job.out.write_bytes(put_back(slim(in_order(tool.model.model))).SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
     steps = [step, "weights rounded by calibration samples"] if job.samples else [step]
-    return QuantizationResult((*steps, *([f"in float: {', '.join(ready.floats)}"] if ready.floats else [])))
+    steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
+    return QuantizationResult(tuple(steps), notes=_float_notes(network))
 
 
 def _ready(network: ModelProto, job: QuantizationJob) -> Adapted:
