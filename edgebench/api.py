@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.artifact import Artifact, Format, TensorIo, read_manifest
+from edgebench.artifact import Artifact, Format, TensorIo
 from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
 from edgebench.options import choices, model_name, parse_preprocessing, precisions_of, shape_of
@@ -107,8 +108,10 @@ def benchmark(
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
+    from edgebench.benchmark.evidence_files import check_unmeasured
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.benchmark.runner import benchmark as measure
+    from edgebench.exporters.inspect import open_artifact
     from edgebench.pipeline import default_baseline
     from edgebench.pipeline_run import new_run_folder
     from edgebench.storage import folder_lock, sweep_parts
@@ -116,7 +119,7 @@ def benchmark(
     declared = parse_preprocessing(preprocessing) if preprocessing else None
     if not artifacts:
         raise InputError("there is nothing to measure", hint="name at least one artifact")
-    adopted = tuple((_artifact(path, declared), path.resolve()) for path in artifacts)
+    adopted = tuple((open_artifact(path, declared), path.resolve()) for path in artifacts)
     manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
     dataset = load_dataset(data, preprocessing=manifest) if data else None
     folder = out or new_run_folder(Path("runs") / "benchmark")
@@ -134,7 +137,7 @@ def benchmark(
         seed=seed,
     )
     with folder_lock(folder):
-        _check_unmeasured(folder)
+        check_unmeasured(folder)
         sweep_parts(folder)
         measure(request, progress=progress)
     return folder
@@ -238,35 +241,6 @@ def measurement_failed(failures: Sequence[str]) -> MeasurementError:
     return MeasurementError(
         "; ".join(failures), hint="the others were measured; see evidence.json in the run's folder"
     )
-
-
-def _artifact(path: Path, preprocessing: Preprocessing | None) -> Artifact:
-    from dataclasses import replace
-
-    from edgebench.exporters.inspect import adopt
-    from edgebench.storage import sha256_path
-
-    if not path.exists():
-        raise InputError(f"{path}: no such file", hint="name a .onnx or .tflite file")
-    artifact = read_manifest(path)
-    if artifact is None:
-        return adopt(path, preprocessing=preprocessing)
-    if artifact.sha256 != sha256_path(path):
-        raise InputError(
-            f"{path}: differs from its manifest's SHA-256",
-            hint=f"export it again, or remove {path.name}.json to take the file as it is",
-        )
-    return replace(artifact, preprocessing=preprocessing) if preprocessing else artifact
-
-
-def _check_unmeasured(folder: Path) -> None:
-    from edgebench.benchmark.evidence_files import EVIDENCE
-
-    if (folder / EVIDENCE).exists():
-        raise StorageError(
-            f"{folder}: holds a finished measurement",
-            hint=f"choose another folder with -o; edgebench report {folder} judges this one",
-        )
 
 
 def _baseline(name: str | None, adopted: Sequence[tuple[Artifact, Path]]) -> str | None:

@@ -120,7 +120,10 @@ class CalibrationRecord:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The manifest of one exported model file. `path` is relative to the manifest's folder."""
+    """The manifest of one exported model file. `path` is relative to the manifest's folder.
+
+    size_bytes is 0 and sha256 empty where only a log of another tool names the file.
+    """
 
     name: str
     path: str

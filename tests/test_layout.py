@@ -24,6 +24,7 @@ TOP_OF_PACKAGE = {
     "calibrate",
     "cli",
     "doctor",
+    "import_logs",
     "ladder",
     "options",
     "pipeline",

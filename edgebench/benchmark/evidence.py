@@ -7,7 +7,8 @@ answer of the device in `outputs/*.npz`, named here by path relative to the run'
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
@@ -28,23 +29,71 @@ class Validity(enum.StrEnum):
     INVALID = "INVALID"
 
 
+class Span(enum.StrEnum):
+    """From when to when one latency sample lasts."""
+
+    CALL = "call"
+    """One call of the runtime, on the host's clock, until it returns."""
+
+    COPIES_AND_COMPUTE = "copies+compute"
+    """Inputs to the accelerator, kernels, outputs back; not the host's work around them."""
+
+    COMPUTE = "compute"
+    """The accelerator's kernels alone."""
+
+    PROCESSOR = "processor-time"
+    """The time that the processor spent on the call, not the time that passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """What exactly one latency sample covers. Samples of unlike definitions are not compared.
 
-    batch: samples per call. threads: of the runtime. affinity: the cores the process was bound to.
-    timed: the calls inside the clock, in words. clock: the clock's name in Python's `time`.
+    batch: samples per call. threads: of the runtime. Both None where a log of another tool does not
+    tell. affinity: the cores the process was bound to. timed: the calls inside the clock, in words.
+    clock: the clock's name, in Python's `time` or as the tool has it.
     """
 
     runtime: str
     runtime_version: str
     provider: str
-    batch: int
-    threads: int
+    batch: int | None
+    threads: int | None
     affinity: tuple[int, ...]
     timed: str
     process: str = "fresh process per session"
     clock: str = "perf_counter_ns"
+    span: Span = Span.CALL
+
+
+def timing_differences(first: Timing, second: Timing, ignored: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the fields in which two timing definitions differ: `threads 1 and 4`."""
+    return tuple(
+        f"{field.name} {_said(getattr(first, field.name))} and {_said(getattr(second, field.name))}"
+        for field in fields(Timing)
+        if field.name not in ignored and getattr(first, field.name) != getattr(second, field.name)
+    )
+
+
+def _said(value: object) -> object:
+    return "not told" if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a tool printed of its timings in place of the timings themselves, in nanoseconds.
+
+    It supports no percentile: whether the calls were alike and independent cannot be seen from it.
+    least, most, median, std: None where the tool does not print them.
+    """
+
+    tool: str
+    calls: int
+    mean_ns: float
+    least_ns: float | None = None
+    most_ns: float | None = None
+    median_ns: float | None = None
+    std_ns: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +101,22 @@ class Session:
     """One fresh process: what it cost to start, and where its timings lie.
 
     load_ns: reading the model and making it ready. first_ns: the first call. Both nanoseconds.
-    peak_rss_bytes: the process's peak, with the runtime. model_rss_bytes: what loading the model
+    peak_rss_bytes: the process's peak, with the runtime. All three None where a log of another tool
+    does not tell. model_rss_bytes: what loading the model
     and the first call added to resident memory; None where the system does not tell.
     calls, warmup_calls: how many rows of `samples` are measured and warm-up.
     coverage: which part of the graph the provider runs, in words. ended_by: `calls` or `time`.
     wait_share, steal_share: of the session's time, 0–1, that the process stood ready without a core,
     and that the hypervisor gave to others; None where the system does not tell.
+    origin: the log that the session was imported from, with its SHA-256; empty where edgebench measured.
+    summary: what that log says in place of single timings.
     """
 
     index: int
     started_utc: str
-    load_ns: int
-    first_ns: int
-    peak_rss_bytes: int
+    load_ns: int | None
+    first_ns: int | None
+    peak_rss_bytes: int | None
     model_rss_bytes: int | None
     calls: int
     warmup_calls: int
@@ -74,6 +126,8 @@ class Session:
     ended_by: str = "calls"
     wait_share: float | None = None
     steal_share: float | None = None
+    origin: str = ""
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +148,10 @@ class AccuracyRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """The machine that measured. uri: as the user named it. emulated: its latencies prove nothing."""
+    """The machine that measured. uri: as the user named it. emulated: its latencies prove nothing.
+
+    cores, memory_bytes: 0 where it is known from a log of another tool alone.
+    """
 
     uri: str
     name: str

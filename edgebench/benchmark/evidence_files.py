@@ -20,7 +20,7 @@ from edgebench.benchmark.evidence import (
     Measurement,
     Session,
 )
-from edgebench.errors import InputError
+from edgebench.errors import InputError, StorageError
 from edgebench.storage import atomic_path, encode_json, from_plain, read_json, sha256_bytes, write_json
 
 EVIDENCE = "evidence.json"
@@ -45,6 +45,15 @@ def read_evidence(folder: Path) -> Evidence:
     if evidence.schema > SCHEMA:
         raise InputError(f"{path}: schema {evidence.schema} is of a later version of edgebench")
     return evidence
+
+
+def check_unmeasured(folder: Path) -> None:
+    """Refuse a folder that holds evidence already. Raises StorageError."""
+    if (folder / EVIDENCE).exists():
+        raise StorageError(
+            f"{folder}: holds a finished measurement",
+            hint=f"choose another folder with -o; edgebench report {folder} judges this one",
+        )
 
 
 def file_stem(artifact_id: str) -> str:

@@ -23,6 +23,7 @@ VERBS = {
     "export": "Convert and quantize a model; write artifacts with manifests.",
     "calibrate": "Find the int8 ranges of a model's tensors on data; write a table for export.",
     "benchmark": "Measure artifacts: latency, memory, accuracy; write evidence.",
+    "import": "Make logs of other benchmark tools into evidence, for `edgebench report` to judge.",
     "report": "Judge evidence against gates; write the verdict and the HTML report.",
     "ladder": "Say where a quantized model's accuracy went, rung by rung and layer by layer.",
     "run": "Do all of a pipeline file: compress, export, benchmark, judge.",
@@ -32,6 +33,8 @@ VERBS = {
     "init": "Write a commented pipeline file to start from.",
     "completion": "Print the script that completes edgebench's commands in a shell.",
 }
+_MODULES = {"import": "import_logs"}
+"""The modules of verbs that Python keeps for itself."""
 
 
 class Verbs(click.Group):
@@ -47,7 +50,8 @@ class Verbs(click.Group):
         del ctx
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"edgebench.cli.{cmd_name}").command
+        module = _MODULES.get(cmd_name, cmd_name)
+        command: click.Command = importlib.import_module(f"edgebench.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

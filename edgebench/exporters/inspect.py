@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.artifact import Artifact, Format, Precision, SourceRecord, TensorSpec
+from edgebench.artifact import Artifact, Format, Precision, SourceRecord, TensorSpec, read_manifest
 from edgebench.datasets import Preprocessing
 from edgebench.errors import InputError
 from edgebench.storage import from_plain, sha256_path, size_bytes
@@ -28,6 +28,25 @@ class Description:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     precision: Precision
+
+
+def open_artifact(path: Path, preprocessing: Preprocessing | None = None) -> Artifact:
+    """Return the manifest of a model file: the one beside it, else one made from the file itself.
+
+    preprocessing: in place of what the manifest says. Raises InputError where the file is absent, of
+    another kind, or not the one that its manifest tells of.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file", hint="name a .onnx or .tflite file")
+    artifact = read_manifest(path)
+    if artifact is None:
+        return adopt(path, preprocessing=preprocessing)
+    if artifact.sha256 != sha256_path(path):
+        raise InputError(
+            f"{path}: differs from its manifest's SHA-256",
+            hint=f"export it again, or remove {path.name}.json to take the file as it is",
+        )
+    return replace(artifact, preprocessing=preprocessing) if preprocessing else artifact
 
 
 def adopt(path: Path, *, preprocessing: Preprocessing | None = None) -> Artifact:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgebench.artifact import Artifact, Precision
 from edgebench.benchmark import accuracy, statistics
-from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Measurement, Timing
+from edgebench.benchmark.evidence import (
+    Answers,
+    Evidence,
+    LatencySamples,
+    Measurement,
+    Summary,
+    timing_differences,
+)
 from edgebench.reports.gates import QUANTILES, Quantity
+from edgebench.reports.units import Dimension, stored_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,15 +155,6 @@ def session_estimates(subject: Subject, quantity: Quantity, confidence: float) -
     }
 
 
-def timing_differences(first: Timing, second: Timing, ignored: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the fields in which two timing definitions differ: `threads 1 and 4`."""
-    return tuple(
-        f"{field.name} {getattr(first, field.name)} and {getattr(second, field.name)}"
-        for field in fields(Timing)
-        if field.name not in ignored and getattr(first, field.name) != getattr(second, field.name)
-    )
-
-
 def _problem(reason: str, of: str = "", n: int = 0) -> Estimate:
     return Estimate(None, None, None, n, of, problem=reason)
 
@@ -174,12 +173,14 @@ def _reference(artifact: Artifact, artifacts: Sequence[Artifact], baseline: str 
 
 def _file_fact(subject: Subject, quantity: Quantity) -> Estimate:
     size = float(subject.measurement.artifact.size_bytes)
+    if not size:
+        return _problem("its size is not known: its log was imported without the file", "file")
     if quantity is Quantity.SIZE:
         return Estimate(size, size, size, 1, "file")
-    if subject.reference is None:
+    if subject.reference is None or not subject.reference.size_bytes:
         form = subject.measurement.artifact.format
         return _problem(f"there is no one fp32 {form} file to compare its size with", "file")
-    shrink = subject.reference.size_bytes / size if size else 0.0
+    shrink = subject.reference.size_bytes / size
     return Estimate(shrink, shrink, shrink, 1, "file")
 
 
@@ -193,11 +194,24 @@ def _timing_problem(subject: Subject) -> str | None:
 
 
 def _latency(subject: Subject, q: float, confidence: float) -> Estimate:
+    summaries = [s.summary for s in subject.measurement.sessions if s.summary is not None]
+    if summaries:
+        return _problem(_summary_problem(summaries), "calls")
     if subject.samples is None or len(subject.samples.latency_ns) == 0:
         return _problem("no latency was measured", "calls")
     if problem := _timing_problem(subject):
         return _problem(problem, "calls", len(subject.samples.latency_ns))
     return _quantile(subject.samples.latency_ns, q, confidence)
+
+
+def _summary_problem(summaries: Sequence[Summary]) -> str:
+    """Return why a percentile cannot be had from what a tool printed in place of its timings."""
+    calls = sum(summary.calls for summary in summaries)
+    mean = sum(summary.mean_ns * summary.calls for summary in summaries) / max(calls, 1)
+    return (
+        f"{summaries[0].tool} kept a summary of {calls:,} calls (mean {stored_text(mean, Dimension.TIME)}) "
+        "and not the single timings: no percentile can be judged from it"
+    )
 
 
 def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str = "calls") -> Estimate:
@@ -217,6 +231,8 @@ def _per_session(subject: Subject, field: str, confidence: float) -> Estimate:
     values = [getattr(session, field) for session in subject.measurement.sessions]
     if not values:
         return _problem("no session was run", "sessions")
+    if None in values:
+        return _problem("the log that was imported does not tell it", "sessions")
     if problem := _timing_problem(subject):
         return _problem(problem, "sessions", len(values))
     return _quantile(np.asarray(values, np.int64), 0.5, confidence, "sessions")

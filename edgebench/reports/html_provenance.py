@@ -48,17 +48,24 @@ def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
         ("measured", evidence.created_utc),
         ("seed", evidence.seed),
         ("baseline", evidence.baseline or "none"),
+        *(("imported from", origin) for origin in _origins(evidence)),
         ("gates", join(verdict.criteria, "; ")),
         ("gates' SHA-256", _code(verdict.criteria_sha256)),
         ("versions", _versions(evidence.environment)),
     )
 
 
+def _origins(evidence: Evidence) -> tuple[str, ...]:
+    """Return the logs of other tools that the run was imported from, each once."""
+    sessions = (session for measurement in evidence.measurements for session in measurement.sessions)
+    return tuple(dict.fromkeys(session.origin for session in sessions if session.origin))
+
+
 def _device(device: DeviceFacts) -> Pairs:
     return (
         ("name", device.name + (" (emulated)" if device.emulated else "")),
-        ("processor", f"{device.processor}, {device.cores} cores"),
-        ("memory", stored_text(device.memory_bytes, Dimension.SIZE)),
+        ("processor", f"{device.processor}, {device.cores} cores" if device.cores else device.processor),
+        ("memory", stored_text(device.memory_bytes or None, Dimension.SIZE)),
         ("system", device.system),
         *device.extra.items(),
     )
@@ -78,6 +85,8 @@ def _timing(measurements: Sequence[Measurement]) -> Iterator[Markup]:
 
 
 def _plain(value: object) -> object:
+    if value is None:
+        return "not told"
     return join(value) if isinstance(value, tuple) else value
 
 
@@ -98,6 +107,9 @@ def _artifacts(evidence: Evidence) -> tuple[Artifact, ...]:
 
 def _artifact(artifact: Artifact) -> Iterator[tuple[str, object]]:
     source = artifact.source
+    if not artifact.size_bytes:
+        yield "file", "not told: its log was imported without it"
+        return
     yield "file", f"{artifact.size_bytes:,} B"
     yield "SHA-256", _code(artifact.sha256)
     yield "source", tag("span", f"{source.model} ({source.kind}) ", _code(source.sha256))
@@ -172,15 +184,20 @@ def _session_row(results: Results, measurement: Measurement, session: Session) -
     cells = (
         str(session.index),
         session.started_utc,
-        number(session.load_ns / 1e6),
-        number(session.first_ns / 1e6),
-        number(session.peak_rss_bytes / 1e6),
+        _in_millions(session.load_ns),
+        _in_millions(session.first_ns),
+        _in_millions(session.peak_rss_bytes),
         number(p50.value if p50 else None),
         f"{session.calls:,}",
         f"{session.warmup_calls:,}",
     )
     name = tag("th", measurement.artifact.id, scope="row")
     return tag("tr", name, *(tag("td", cell, class_=_aligned(i + 1)) for i, cell in enumerate(cells)))
+
+
+def _in_millions(value: int | None) -> str:
+    """Return nanoseconds in ms, or bytes in MB; – where a log does not tell."""
+    return number(None if value is None else value / 1e6)
 
 
 def _aligned(column: int) -> str | None:

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from edgebench.artifact import Format, Precision
-from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
+from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity, timing_differences
 from edgebench.benchmark.statistics import quantile_supported
 from edgebench.errors import ConfigError
 from edgebench.reports import plans
@@ -26,7 +26,6 @@ from edgebench.reports.estimates import (
     from_timings,
     session_estimates,
     subjects,
-    timing_differences,
 )
 from edgebench.reports.gates import QUANTILES, Gate
 from edgebench.reports.units import UNITS, percent, value_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edgebench.benchmark import accuracy, planning, statistics
-from edgebench.reports.estimates import Estimate, Subject, from_answers, from_timings
+from edgebench.reports.estimates import Estimate, Subject, from_answers, from_file, from_timings
 from edgebench.reports.gates import QUANTILES, Gate, Quantity
 
 
@@ -13,10 +13,14 @@ def for_problem(subject: Subject, quantity: Quantity) -> str:
     """Return what is needed where the quantity could not be computed at all."""
     if subject.measurement.failure is not None:
         return "a run that succeeds"
-    if quantity is Quantity.SHRINK:
-        return "the fp32 artifact of the same format in the same run"
+    if from_file(quantity):
+        known = subject.measurement.artifact.size_bytes > 0
+        beside, itself = "the fp32 artifact of the same format in the same run", "the model file itself"
+        return beside if known else f"{itself}, with --artifact of `edgebench import`"
     if from_timings(quantity):
-        return "a measurement whose sessions are all timed alike"
+        imported = any(session.origin for session in subject.measurement.sessions)
+        alike = "a measurement whose sessions are all timed alike"
+        return "a log that holds it, call by call, or a run of `edgebench benchmark`" if imported else alike
     if subject.answers is None:
         return "labelled evaluation data, with --data or data.evaluation"
     if quantity is Quantity.TOP5:

@@ -172,7 +172,8 @@ def _rows(subject: Subject) -> Iterator[Row]:
 def _session_ranges(subject: Subject) -> Iterator[Row]:
     """Yield the smallest and the largest of the figures that each session has once."""
     for quantity, field in SESSION_FIELDS.items():
-        values = [float(getattr(session, field)) for session in subject.measurement.sessions]
+        told = [getattr(session, field) for session in subject.measurement.sessions]
+        values = [float(value) for value in told if value is not None]
         for end, value in (("least", min(values)), ("most", max(values))) if values else ():
             found = Estimate(value, None, None, len(values), "sessions")
             yield _row(subject, f"{quantity}[{end}]", quantity.dimension, found)

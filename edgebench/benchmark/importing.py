@@ -1,0 +1,139 @@
+"""Logs of other tools made into a run's folder, as if edgebench had measured it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from edgebench import __version__
+from edgebench.artifact import Artifact
+from edgebench.benchmark import evidence_files as files
+from edgebench.benchmark.evidence import (
+    DeviceFacts,
+    Evidence,
+    LatencySamples,
+    Measurement,
+    Session,
+    Validity,
+    timing_differences,
+)
+from edgebench.benchmark.importers.log import ToolLog
+from edgebench.benchmark.validity import assess
+from edgebench.errors import InputError
+
+_STATE = (
+    "imported: the logs do not tell temperature, clocks or other load, so that validity rests on how far "
+    "the sessions agree and on what the tools themselves warn of"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLog:
+    """One process of a tool, the artifact that it ran, and the file that tells of it."""
+
+    artifact: Artifact
+    log: ToolLog
+    path: Path
+    sha256: str
+
+    @property
+    def origin(self) -> str:
+        """Return where the figures are from: the tool, the file and its SHA-256."""
+        return f"{self.log.tool}: {self.path.name}, SHA-256 {self.sha256}"
+
+
+def import_evidence(
+    folder: Path, logs: Sequence[NamedLog], device: DeviceFacts, *, name: str, baseline: str | None
+) -> Evidence:
+    """Write what the logs tell into `folder` as evidence, and return it.
+
+    Logs of one artifact become its sessions, in their order. Raises InputError for two artifacts that
+    are called alike, a log whose model weighs something else than the artifact, and sessions that were
+    timed unlike each other.
+    """
+    groups: dict[str, list[NamedLog]] = {}
+    for named in logs:
+        _check_size(named)
+        groups.setdefault(named.artifact.id, []).append(named)
+    for group in groups.values():
+        _check_alike(group)
+    evidence = Evidence(
+        name=name,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool_version=__version__,
+        measurements=tuple(_measurement(folder, group, device) for group in groups.values()),
+        baseline=baseline,
+        notes=(_STATE, *dict.fromkeys(note for named in logs for note in named.log.notes)),
+    )
+    files.write_evidence(folder, evidence)
+    return evidence
+
+
+def _check_size(named: NamedLog) -> None:
+    """Refuse an artifact that is not the model which the log tells of, as far as its size shows."""
+    size, told = named.artifact.size_bytes, named.log.model_bytes
+    if size and told is not None and not told[0] <= size <= told[1]:
+        raise InputError(
+            f"{named.path}: is of a model of {(told[0] + told[1]) / 2:,.0f} B, and {named.artifact.id} "
+            f"has {size:,} B",
+            hint="name the file that was measured with --artifact",
+        )
+
+
+def _check_alike(group: Sequence[NamedLog]) -> None:
+    first = group[0]
+    for other in group[1:]:
+        if other.artifact != first.artifact:
+            raise InputError(f"two artifacts are called {first.artifact.id}", hint="rename one of the files")
+        unlike = timing_differences(first.log.timing, other.log.timing)
+        if unlike:
+            raise InputError(
+                f"{first.path} and {other.path}: cannot be sessions of {first.artifact.id}, they differ in "
+                f"{'; '.join(unlike)}",
+                hint="import them into runs of their own",
+            )
+
+
+def _measurement(folder: Path, group: Sequence[NamedLog], device: DeviceFacts) -> Measurement:
+    sessions = tuple(_session(folder, named, index) for index, named in enumerate(group))
+    times = [named.log.latency_ns for named in group]
+    validity, reasons = assess([], [float(np.median(values)) for values in times if values.size])
+    doubts = tuple(dict.fromkeys(doubt for named in group for doubt in named.log.doubts))
+    if doubts and validity is Validity.VALID:
+        validity = Validity.DEGRADED
+    return Measurement(
+        artifact=group[0].artifact,
+        device=device,
+        sessions=sessions,
+        validity=validity,
+        validity_reasons=(*reasons, *doubts),
+    )
+
+
+def _session(folder: Path, named: NamedLog, index: int) -> Session:
+    """Write one process's timings, none where the tool kept none, and return its record."""
+    log = named.log
+    session = Session(
+        index=index,
+        started_utc=log.started,
+        load_ns=log.load_ns,
+        first_ns=log.first_ns,
+        peak_rss_bytes=log.peak_rss_bytes,
+        model_rss_bytes=None,
+        calls=log.latency_ns.size,
+        warmup_calls=log.warmup_ns.size,
+        samples=f"samples/{files.file_stem(named.artifact.id)}.s{index}.parquet",
+        timing=log.timing,
+        coverage=log.coverage,
+        ended_by=named.log.tool,
+        origin=named.origin,
+        summary=log.summary,
+    )
+    taken = np.full(log.latency_ns.size, index, np.int64)
+    samples = LatencySamples(latency_ns=log.latency_ns, session=taken, warmup_ns=log.warmup_ns)
+    files.write_session(folder, session, samples, job=named.sha256)
+    return session
