@@ -20,6 +20,7 @@ TWINS = {
     "export": ("export",),
     "calibrate": ("calibrate",),
     "benchmark": ("benchmark", "report"),
+    "import": ("import_logs",),
     "report": ("report",),
     "ladder": ("ladder",),
     "run": ("run",),

@@ -46,16 +46,15 @@ class PerfTest:
         """Return whether the log begins with rows of results, or holds a line that it prints."""
         if _ROW.match(head):
             return True
-        with open_text(path) as whole:
-            return any(whole.holds(sign) for sign in _SIGNS)
+        whole = open_text(path)
+        return any(whole.holds(sign) for sign in _SIGNS)
 
     def read(self, path: Path, told: Told) -> tuple[ToolLog, ...]:
         """Return a log for each run that the file holds. Raises InputError."""
         with path.open("rb") as stream:
             if _ROW.match(stream.readline(_LONGEST_LINE).rstrip(b"\n")):
                 return _from_rows(path, told)
-        with open_text(path) as whole:
-            return (_from_print(whole, path, told),)
+        return (_from_print(open_text(path), path, told),)
 
 
 def _timing(told: Told, threads: int | None, path: Path) -> Timing:

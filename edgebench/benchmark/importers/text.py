@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import re
 from collections.abc import Iterator
@@ -62,8 +61,8 @@ class Part:
         return Part(self.content, start, self.end)
 
 
-@contextlib.contextmanager
-def open_text(path: Path) -> Iterator[Part]:
-    """Yield the whole of a log that is not empty."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        yield Part(content, 0, len(content))
+def open_text(path: Path) -> Part:
+    """Return the whole of a log that is not empty; the file is let go with the last match of it."""
+    with path.open("rb") as stream:
+        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return Part(content, 0, len(content))

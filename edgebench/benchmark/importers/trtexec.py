@@ -20,7 +20,7 @@ from edgebench.benchmark.importers.log import NS, Told, ToolLog, nanoseconds
 from edgebench.errors import InputError
 
 _TOOL = "trtexec --exportTimes"
-_STRETCH = 8 << 20
+_STRETCH = 2 << 20
 _FIELDS = ("latencyMs", "computeMs", "h2dMs", "d2hMs", "startComputeMs")
 _WARM_UP_MS = 200
 """What `--warmUp` is where it is not given."""
