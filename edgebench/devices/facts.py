@@ -13,6 +13,9 @@ from edgebench.storage import sha256_bytes
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
 
+TEMPORARY = '"${TMPDIR:-/data/local/tmp}"'
+"""For a phone's shell: the one folder where its user may keep and run files."""
+
 ASK = """exec 2>/dev/null
 cpu() { grep -m1 -E "^($1)[[:space:]]*:" /proc/cpuinfo | cut -d: -f2-; }
 echo "kernel=$(uname -s) $(uname -r)"
@@ -31,9 +34,9 @@ echo "tegra=$(head -n 1 /etc/nv_tegra_release)"
 echo "home=${XDG_CACHE_HOME:-$HOME/.cache}"
 if command -v getprop >/dev/null; then for name in ro.product.manufacturer ro.product.model ro.soc.model \\
   ro.product.cpu.abi ro.build.version.release ro.serialno ro.kernel.qemu ro.boot.qemu
-do echo "$name=$(getprop $name)"; done; fi
+do echo "$name=$(getprop $name)"; done; echo "phone_folder="TEMPORARY; fi
 echo told=all
-"""
+""".replace("TEMPORARY", TEMPORARY)
 """POSIX shell. One `key=value` a line; what the machine does not tell stays empty."""
 
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")

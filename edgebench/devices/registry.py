@@ -15,20 +15,17 @@ if TYPE_CHECKING:
 TRANSPORTS = {
     "local": "edgebench.devices.local:open_local",
     "ssh": "edgebench.devices.ssh:open_ssh",
+    "adb": "edgebench.devices.adb:open_adb",
 }
 """Scheme → `module:function`, which takes the whole name and returns the device."""
 
-PLANNED = ("adb",)
-"""Schemes that are documented and not in this version."""
-
 
 def open_device(uri: str) -> Device:
-    """Return the device that `uri` names; nothing is connected yet. Raises ConfigError."""
+    """Return the device that `uri` names; it is not connected to yet.
+
+    Raises ConfigError where nothing serves such a name, DeviceError where it leaves a choice open.
+    """
     scheme = parse_uri(uri).scheme
-    if scheme in PLANNED:
-        raise ConfigError(
-            f"{uri}: devices over {scheme} are not in this version", hint="local:cpu is this machine"
-        )
     if scheme not in TRANSPORTS:
         raise ConfigError(f"{uri}: no transport serves {scheme!r}", hint=f"known: {', '.join(TRANSPORTS)}")
     module, _, function = TRANSPORTS[scheme].partition(":")

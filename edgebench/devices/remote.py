@@ -6,6 +6,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ SHORT_S = 60.0
 
 SLOWEST_BYTES_PER_S = 1 << 18
 """A copy that is slower than this is taken for one that hangs."""
+
+AWAY_S = 5.0
+"""How long a machine may be away before a command: after a cut adb has a phone back within a second."""
 
 NOT_FOUND = 127
 """The shell's exit code where there is no such command."""
@@ -118,6 +122,10 @@ class RemoteTransport(ABC):
             raise self._lost(ended, step)
         return Completed(answer[1], text(answer[0]), text(ended.stderr))
 
+    def _is_away(self, ended: Ended) -> bool:  # noqa: ARG002 a transport that reconnects looks at it
+        """Return whether the client did not begin, for the machine is away and may be back soon."""
+        return False
+
     def _client_run(
         self,
         argv: Sequence[str],
@@ -127,8 +135,13 @@ class RemoteTransport(ABC):
         feed: bytes | Path | None = None,
         stdout: Path | None = None,
     ) -> Ended:
+        deadline = time.monotonic() + AWAY_S
         try:
-            return run_process(argv, timeout_s=timeout_s, feed=feed, stdout=stdout)
+            while True:
+                ended = run_process(argv, timeout_s=timeout_s, feed=feed, stdout=stdout)
+                if not self._is_away(ended) or time.monotonic() > deadline:
+                    return ended
+                time.sleep(0.2)
         except subprocess.TimeoutExpired as err:
             raise DeviceTimeoutError(
                 f"{self.uri}: {step} did not end within {timeout_s:g} s",

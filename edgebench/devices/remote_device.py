@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 OPTIONS = ("python", "cache")
 """What a remote machine's name may carry: its interpreter, and the folder for its files."""
 
-ANDROID_FOLDER = PurePosixPath("/data/local/tmp")
-"""The one folder on a phone where the shell's user may keep and run files."""
-
 
 @dataclass(slots=True)
 class RemoteDevice:
@@ -76,7 +73,7 @@ class RemoteDevice:
 
     def _choose(self) -> PurePosixPath:
         told = self._ask()
-        return ANDROID_FOLDER if "ro.product.cpu.abi" in told else PurePosixPath(told["home"])
+        return PurePosixPath(told.get("phone_folder", told["home"]))
 
     def _ask(self) -> dict[str, str]:
         return parse_answer(self.run(["sh", "-c", ASK], timeout_s=SHORT_S).stdout, self.uri)

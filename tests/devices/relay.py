@@ -38,6 +38,8 @@ class Relay:
 
     def close(self) -> None:
         """Take no more connections and cut those that are open."""
+        with contextlib.suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)  # else the waiting accept takes one more
         self._listener.close()
         self.cut()
 

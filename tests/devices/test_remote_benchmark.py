@@ -1,4 +1,4 @@
-"""The whole benchmark over ssh, on this machine behind a real sshd: evidence, cache, broken links."""
+"""The whole benchmark over ssh and adb, by the real clients: evidence, cache, broken links."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from devices.adb_phone import Attached
+from devices.relay import Relay
 from devices.ssh_server import SshServer
 from models.small_onnx import save_classifier
 from processes import broken_off, edgebench, kill_parent, processes_of, wait_until
@@ -21,12 +24,38 @@ from edgebench.devices.local import LocalDevice
 from edgebench.devices.registry import open_device
 from edgebench.errors import DeviceError
 
+OVER_BOTH = pytest.mark.parametrize("far", ["ssh", "adb"], indirect=True)
+
+
+@dataclass(frozen=True)
+class Far:
+    """A machine at the end of a cable. name: for --device; link: the cable."""
+
+    name: str
+    link: Relay
+
+    @property
+    def uri(self) -> str:
+        """Return its name as evidence has it."""
+        return self.name.partition("?")[0]
+
 
 @pytest.fixture
-def there(over_ssh: SshServer, tmp_path: Path) -> str:
-    """Return the server's name with this test's interpreter and a cache of its own."""
+def far(request: pytest.FixtureRequest, tmp_path: Path) -> Far:
+    """Return a machine with this test's interpreter and a cache of its own, over ssh or what is asked."""
     (tmp_path / "there").mkdir()
-    return f"{over_ssh.uri}?python={sys.executable}&cache={tmp_path}/there"
+    options = f"?python={sys.executable}&cache={tmp_path}/there"
+    if getattr(request, "param", "ssh") == "ssh":
+        server: SshServer = request.getfixturevalue("over_ssh")
+        return Far(f"{server.uri}{options}", server.link)
+    phone: Attached = request.getfixturevalue("phone")
+    return Far(f"adb://{phone.serial}{options}", phone.link)
+
+
+@pytest.fixture
+def there(far: Far) -> str:
+    """Return that machine's name for --device."""
+    return far.name
 
 
 @pytest.fixture
@@ -49,18 +78,19 @@ def files_there(tmp_path: Path) -> list[Path]:
     return sorted(path for path in (tmp_path / "there").rglob("*") if not path.is_dir())
 
 
-def test_a_benchmark_over_ssh_gives_the_same_evidence(
-    there: str, model: Path, data: Path, tmp_path: Path
+@OVER_BOTH
+def test_a_benchmark_over_a_link_gives_the_same_evidence(
+    far: Far, model: Path, data: Path, tmp_path: Path
 ) -> None:
     """Timings, answers and the machine's fingerprint come back; the cache is all that stays there."""
-    far, near = tmp_path / "far", tmp_path / "near"
-    api.benchmark([model], device=there, data=str(data), sessions=2, calls=30, out=far)
+    ours, near = tmp_path / "ours", tmp_path / "near"
+    api.benchmark([model], device=far.name, data=str(data), sessions=2, calls=30, out=ours)
     api.benchmark([model], data=str(data), sessions=1, calls=30, out=near)
-    (measured,), (local,) = api.read_evidence(far).measurements, api.read_evidence(near).measurements
+    (measured,), (local,) = api.read_evidence(ours).measurements, api.read_evidence(near).measurements
     assert measured.failure is None
-    assert load_samples(far, measured).latency_ns.size == 60
-    np.testing.assert_array_equal(load_answers(far, measured).logits, load_answers(near, local).logits)
-    assert measured.device.uri == there.partition("?")[0]
+    assert load_samples(ours, measured).latency_ns.size == 60
+    np.testing.assert_array_equal(load_answers(ours, measured).logits, load_answers(near, local).logits)
+    assert measured.device.uri == far.uri
     assert measured.device.extra["fingerprint"] == local.device.extra["fingerprint"]
     assert measured.device.processor == local.device.processor
     assert {path.parent.name for path in files_there(tmp_path)} == {"files"}
@@ -115,16 +145,15 @@ def breaking(at: str, act: Callable[[], object], *, after_s: float) -> Callable[
     return progress
 
 
-def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(
-    there: str, over_ssh: SshServer, model: Path, tmp_path: Path
-) -> None:
+@OVER_BOTH
+def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(far: Far, model: Path, tmp_path: Path) -> None:
     """The cable pulled in session 2: exit code 4, no process there; run again, session 1 is kept."""
-    settings = {"device": there, "sessions": 2, "calls": 400_000, "out": tmp_path / "run"}
-    cut = breaking("session 2", over_ssh.link.cut, after_s=1)
+    settings = {"device": far.name, "sessions": 2, "calls": 400_000, "out": tmp_path / "run"}
+    cut = breaking("session 2", far.link.cut, after_s=1)
     with pytest.raises(DeviceError, match="the link broke off") as lost:
         api.benchmark([model], progress=cut, **settings)
     assert lost.value.exit_code == 4
-    assert lost.value.message.startswith(over_ssh.uri)
+    assert lost.value.message.startswith(far.uri)
     assert wait_until(lambda: not processes_of(tmp_path / "there")), processes_of(tmp_path / "there")
     said: list[str] = []
     api.benchmark([model], progress=lambda text, **_: said.append(text), **settings)

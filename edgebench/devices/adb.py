@@ -1,0 +1,169 @@
+"""Android phones over the user's adb, always with a serial.
+
+Manual: adb's `help`, and docs/user/adb.1.md in AOSP's packages/modules/adb. What its exit codes and
+messages are worth was measured with versions 29 and 36: `adb connect` always ends with 0, `adb shell` of
+version 29 also where the cable was pulled, and `adb push` may say "1 file pushed" of a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgebench.devices import shell
+from edgebench.devices.facts import TEMPORARY
+from edgebench.devices.process import Ended, run_process, text
+from edgebench.devices.remote import SHORT_S, Reason, RemoteTransport
+from edgebench.devices.remote_device import RemoteDevice, remote_device
+from edgebench.devices.transport import Completed
+from edgebench.devices.uri import DeviceUri, parse_uri
+from edgebench.errors import DeviceError
+
+_AWAY = re.compile(r"device offline|device '.*' not found|no devices/emulators found")
+_NETWORK_SERIAL = re.compile(r"[\w.-]+:\d+")
+_READ = 'input=$1; shift; exec "$@" <"$input"'
+
+
+@dataclass(frozen=True, slots=True)
+class AdbTransport(RemoteTransport):
+    """A phone. adb: the client's path."""
+
+    serial: str
+    adb: str
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
+        """Run a command to its end; its input goes ahead as a file, for old phones know no end of it."""
+        if stdin is None:
+            return RemoteTransport.run(self, argv, timeout_s=timeout_s)
+        told = RemoteTransport.run(self, ["sh", "-c", f"echo {TEMPORARY}"], timeout_s=SHORT_S)
+        remote = PurePosixPath(told.stdout.strip()) / f".input.{shell.new_nonce()}.part"
+        with tempfile.NamedTemporaryFile() as local:
+            local.write(stdin)
+            local.flush()
+            self.push(Path(local.name), remote)
+        try:
+            reading = ["sh", "-c", _READ, "sh", str(remote), *argv]
+            return RemoteTransport.run(self, reading, timeout_s=timeout_s)
+        finally:
+            with contextlib.suppress(DeviceError):
+                self._sh('rm -f "$1"', remote, timeout_s=SHORT_S, step="removing its input")
+
+    def _client(self, line: str) -> list[str]:
+        return [self.adb, "-s", self.serial, "shell", line]
+
+    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
+        made = self._sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=step)
+        self._check(made, step, f"{part.parent}: cannot be written there")
+        self._copy(["push", str(local.absolute()), str(part)], timeout_s=timeout_s, step=step)
+
+    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
+        self._copy(["pull", str(remote), str(part.absolute())], timeout_s=timeout_s, step=step)
+
+    def _copy(self, argv: Sequence[str], *, timeout_s: float, step: str) -> None:
+        """Copy by adb; that what arrived is whole is checked by its hash afterwards."""
+        ended = self._client_run([self.adb, "-s", self.serial, *argv], timeout_s=timeout_s, step=step)
+        if ended.returncode == 0:
+            return
+        said = text(ended.stderr + ended.stdout)
+        if answer := re.search(r"remote (.+)", said):  # the phone itself refused
+            self._check(Completed(1, "", answer[1]), step, "the device refused it")
+        raise self._lost(ended, step)
+
+    def _is_away(self, ended: Ended) -> bool:
+        """Return whether adb says that the phone is away, before anything began; call it back."""
+        away = _AWAY.search(text(ended.stderr))
+        if ended.returncode == 0 or ended.stdout or away is None:
+            return False
+        if "not found" in away[0] and _NETWORK_SERIAL.fullmatch(self.serial):
+            run_process([self.adb, "connect", self.serial], timeout_s=SHORT_S)
+        return True
+
+    def _reasons(self) -> Sequence[Reason]:
+        listing = "look at `adb devices -l`: is it plugged in, switched on, USB debugging allowed?"
+        return (
+            Reason(
+                "device unauthorized|device still authorizing",
+                "the phone has not allowed this computer",
+                "unlock it and accept the question about USB debugging",
+            ),
+            Reason(
+                "device offline", "the phone is offline", "plug it in again, or run `adb reconnect offline`"
+            ),
+            Reason("device '.*' not found|no devices/emulators found", "no such phone is attached", listing),
+            Reason(
+                "no permissions|insufficient permissions",
+                "this user may not use the phone's USB port",
+                "install udev rules for it: apt-get install android-sdk-platform-tools-common",
+            ),
+            Reason(
+                "cannot connect to daemon|failed to start daemon",
+                "adb's server does not start",
+                "adb start-server",
+            ),
+        )
+
+
+def open_adb(uri: str) -> RemoteDevice:
+    """Return the phone of a name such as `adb://SERIAL`; without a serial the only one that is attached.
+
+    $ANDROID_SERIAL stands in for a serial that the name leaves out. Raises DeviceError where none or
+    several are attached and none is named, or where there is no adb.
+    """
+    parsed = parse_uri(uri)
+    adb = find_adb()
+    serial = parsed.place or os.environ.get("ANDROID_SERIAL") or _only_phone(adb)
+    named = DeviceUri(parsed.scheme, serial, f"adb://{serial}", parsed.options)
+    return remote_device(named, AdbTransport(named.name, serial, adb))
+
+
+def attached_phones(adb: str) -> dict[str, str]:
+    """Return the state of each attached phone by its serial, as `adb devices` tells. Raises DeviceError."""
+    try:
+        ended = run_process([adb, "devices"], timeout_s=SHORT_S)
+    except OSError as err:
+        raise DeviceError(f"{adb}: cannot be started ({err.strerror})") from err
+    if ended.returncode != 0:
+        raise DeviceError(f"adb devices failed: {text(ended.stderr).strip()}", hint="adb start-server")
+    lines = text(ended.stdout).partition("List of devices attached")[2].splitlines()
+    rows = [line.split("\t") for line in lines if "\t" in line]
+    return {row[0]: row[1].strip() for row in rows}
+
+
+def find_adb() -> str:
+    """Return the path of adb: of $ANDROID_HOME, of PATH, or of the adbutils package. Raises DeviceError."""
+    for variable in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
+        tools = Path(os.environ.get(variable) or "/nowhere") / "platform-tools" / "adb"
+        if os.access(tools, os.X_OK):
+            return str(tools)
+    if path := shutil.which("adb"):
+        return path
+    package = importlib.util.find_spec("adbutils")
+    if package is not None and package.origin is not None:
+        bundled = Path(package.origin).parent / "binaries" / "adb"
+        if os.access(bundled, os.X_OK):
+            return str(bundled)
+    raise DeviceError(
+        "adb is not on PATH", hint="install Android's platform-tools, for example: apt-get install adb"
+    )
+
+
+def _only_phone(adb: str) -> str:
+    phones = attached_phones(adb)
+    if len(phones) == 1:
+        return next(iter(phones))
+    if not phones:
+        raise DeviceError(
+            "adb: no phone is attached", hint="plug one in and allow USB debugging; `adb devices` lists it"
+        )
+    listed = ", ".join(f"{serial} ({state})" for serial, state in sorted(phones.items()))
+    raise DeviceError(
+        f"adb: {len(phones)} phones are attached: {listed}",
+        hint=f"name one, as in --device adb://{min(phones)}, or set ANDROID_SERIAL",
+    )
