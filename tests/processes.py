@@ -45,6 +45,15 @@ def edgebench(*argv: str, cwd: Path, **more: str) -> subprocess.CompletedProcess
     )
 
 
+def fails(cwd: Path, *argv: str, words: str, code: int = 2) -> str:
+    """Run the program, require the exit code, the words on stderr and no traceback."""
+    done = edgebench(*argv, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 def start(*argv: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
     """Start `edgebench argv…` in `cwd`, in a process group of its own, its stderr in a pipe."""
     return subprocess.Popen(

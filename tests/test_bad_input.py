@@ -15,7 +15,7 @@ import onnx
 import pytest
 from models.small_onnx import save_classifier
 from onnx import TensorProto, helper
-from processes import edgebench
+from processes import edgebench, fails
 
 MODEL = """
 import torch
@@ -35,15 +35,6 @@ def good_data(path: Path, n: int = 32) -> Path:
     """Write n random samples of 16 numbers with labels of 4 classes."""
     rng = np.random.default_rng(0)
     return npz(path, x=rng.normal(size=(n, 16)).astype(np.float32), y=rng.integers(0, 4, n))
-
-
-def fails(cwd: Path, *argv: str, words: str, code: int = 2) -> str:
-    """Run the program, require the exit code, the words on stderr and no traceback."""
-    done = edgebench(*argv, cwd=cwd)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 ZIP = b"PK\x03\x04\x14\0\0\0\x08"

@@ -61,7 +61,7 @@ def find_ranges(job: RangesJob) -> Ranges:
     """
     samples = SampleStore(job.samples)
     opened, inputs = _OPENERS[job.runtime](job, samples)
-    _check_samples(samples, inputs, job.names)
+    guessed = _check_samples(samples, inputs, job.names)
     graph = opened()
     folds = FOLDS if job.stability else 1
     bins = bins_within(job.memory_bytes, graph, folds, f"the {job.runtime} graph")
@@ -69,7 +69,8 @@ def find_ranges(job: RangesJob) -> Ranges:
     tensors = {name: _statistics(watched, name, job.method) for name in watched.names}
     tensors |= {name: tensors[other] for name, other in watched.same_as.items()}
     table = GraphTable(job.runtime, graph_sha256(job.base, job.runtime), bins, tensors)
-    return Ranges(table, tuple(f"{job.runtime}: {note}" for note in _notes(table, watched)))
+    notes = (*guessed, *_notes(table, watched))
+    return Ranges(table, tuple(f"{job.runtime}: {note}" for note in notes))
 
 
 _Opened = tuple[Callable[[], Watchable], tuple[TensorSpec, ...]]
@@ -95,15 +96,24 @@ def _open_tflite(job: RangesJob, samples: SampleStore) -> _Opened:
 _OPENERS = {Format.ONNX: _open_onnx, Format.TFLITE: _open_tflite}
 
 
-def _check_samples(samples: SampleStore, inputs: Sequence[TensorSpec], names: Sequence[str]) -> None:
-    """Raise DataError where the data's arrays are not the model's inputs, or in another order."""
+def _check_samples(
+    samples: SampleStore, inputs: Sequence[TensorSpec], names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return what was guessed of which array is which input, in words; nothing where their names tell.
+
+    Raises DataError where the data's arrays are not the model's inputs, or in another order.
+    """
     check_fit([np.empty((0, *shape), dtype) for shape, dtype in samples.specs], inputs)
     wanted = [spec.name for spec in inputs]
-    if set(names) == set(wanted) and list(names) != wanted:
+    pairs = list(zip(names, wanted, strict=False))
+    if any(name in wanted and name != own for name, own in pairs):
         raise DataError(
             f"the data's arrays are in the order {', '.join(names)}, the model takes {', '.join(wanted)}",
             hint="write them in the model's order",
         )
+    if len(pairs) > 1 and all(name != own for name, own in pairs):
+        return (f"the data's arrays {', '.join(names)} are taken for the inputs {', '.join(wanted)}",)
+    return ()
 
 
 def _statistics(watched: Watched, name: str, method: Method) -> TensorStatistics:

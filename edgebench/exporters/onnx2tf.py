@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.errors import ExportError, MissingExtraError, StorageError
 from edgebench.exporters.converters import ConversionJob, ConversionResult
 from edgebench.exporters.onnx_file import answer, open_session, read_onnx, session_specs
+from edgebench.exporters.onnx_prepared import refuse_quantized
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange, identifier, unique
 from edgebench.progress import Progress, silent
@@ -90,11 +91,12 @@ def to_tflite(job: ConversionJob) -> ConversionResult:
     """Write the fp32 TFLite form of an ONNX file: batch 1, the ONNX's axes and order.
 
     The signature carries the ONNX's names, made into identifiers. Raises ModelError where the file
-    cannot be read, MissingExtraError where the environment is absent, ExportError where onnx2tf
-    cannot convert it: then it names the operator and the node.
+    cannot be read or is quantized already, MissingExtraError where the environment is absent, ExportError
+    where onnx2tf cannot convert it: then it names the operator and the node.
     """
     path = Path(job.source.path or job.source.model)
     network = read_onnx(path)
+    refuse_quantized(network, f"{path}: the model")
     _refuse_foreign_domains(path, network)
     session = open_session(path, str(path))
     inputs, outputs = session_specs(session.get_inputs()), session_specs(session.get_outputs())

@@ -45,13 +45,13 @@ def _name_nodes(network: onnx.ModelProto) -> None:
         taken.add(node.name)
 
 
-def refuse_quantized(network: onnx.ModelProto) -> None:
+def refuse_quantized(network: onnx.ModelProto, what: str = "the model") -> None:
     """Raise ModelError where a graph computes with integers that stand for real numbers."""
     kinds = [node.op_type for node in network.graph.node]
     found = [kind for kind in kinds if kind in _QUANTIZED or kind.startswith("QLinear") or "Integer" in kind]
     if found:
         named = ", ".join(dict.fromkeys(found))
         raise ModelError(
-            f"the model is already quantized: {len(found)} of its {len(kinds)} operators are {named}",
+            f"{what} is already quantized: {len(found)} of its {len(kinds)} operators are {named}",
             hint="edgebench benchmark measures it as it is; to quantize anew, export the float model",
         )

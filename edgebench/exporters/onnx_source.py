@@ -16,6 +16,7 @@ from edgebench.exporters.onnx_file import (
     session_specs,
     unknown_operators,
 )
+from edgebench.exporters.onnx_prepared import refuse_quantized
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.storage import storage_errors
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 def to_onnx(job: ConversionJob) -> ConversionResult:
     """Write the model with its weights inside and out of its inputs, at opset 13 or later.
 
-    Raises ModelError where it cannot be read or run, ExportError naming an operator, and its node,
-    that neither ONNX nor ONNX Runtime defines.
+    Raises ModelError where it cannot be read or run or is quantized already, ExportError naming an
+    operator, and its node, that neither ONNX nor ONNX Runtime defines.
     """
     import onnxruntime
 
@@ -38,6 +39,7 @@ def to_onnx(job: ConversionJob) -> ConversionResult:
             f"{path}: ONNX Runtime has no operator {operator} (node {node})",
             hint="replace it in the model, or register its domain in the runtime",
         )
+    refuse_quantized(network, f"{path}: the model")
     session = open_session(path, str(path))
     current, notes = _renewed(path, network)
     steps: tuple[str, ...] = ("ONNX as it is, weights inside",)

@@ -12,7 +12,7 @@ import numpy as np
 from edgebench.artifact import Artifact, read_manifest
 from edgebench.calibration.target import Target, local_target
 from edgebench.datasets import Dataset, Preprocessing, preprocess
-from edgebench.errors import EdgebenchError, ExportError, InputError, MeasurementError
+from edgebench.errors import EdgebenchError, ExportError, InputError, MeasurementError, ModelError
 from edgebench.exporters.converters import CONVERTERS, ConversionJob
 from edgebench.exporters.inspect import adopt, format_of
 from edgebench.exporters.source import Source
@@ -158,7 +158,7 @@ class _Climb:
                 {"job": to_plain(job), "format": artifact.format.value},
                 what=f"converting {source.model} to {artifact.format}",
             )
-        except ExportError as err:
+        except (ExportError, ModelError) as err:
             self.notes.append(f"no exported fp32 rung: {err.message}")
             return None
         self.notes.append("exported fp32: made now, since none was given and none lies beside the artifact")
