@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact, Format, TensorIo
 from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
+from edgebench.check_gates import check_gates as check_gates  # noqa: PLC0414 - likewise
+from edgebench.check_gates import gates_table as gates_table  # noqa: PLC0414 - likewise
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise

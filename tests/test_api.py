@@ -22,6 +22,7 @@ TWINS = {
     "benchmark": ("benchmark", "report"),
     "import": ("import_logs",),
     "report": ("report",),
+    "gates check": ("check_gates",),
     "ladder": ("ladder",),
     "run": ("run",),
     "demo": ("demo",),
@@ -34,7 +35,7 @@ OF_THE_TERMINAL = {"as_json", "quiet"}
 """Options that say how a verb talks; a call returns its answer, and takes `progress`."""
 CHOOSES_THE_CALL = {("init", "schema"), ("doctor", "fix")}
 """Flags that stand for another call than the verb's first."""
-OTHER_NAMES = {("report", "run"): "run_folder"}
+OTHER_NAMES = {("report", "run"): "run_folder", ("gates check", "run"): "run_folder"}
 """Arguments whose name on the command line would be unclear in Python."""
 NOT_OF_THE_VERB = {"benchmark": {"run_folder", "html"}}
 """Arguments of a verb's second call that the verb fills in itself."""

@@ -22,6 +22,7 @@ TYPES_ONLY = {("devices", "benchmark")}
 TOP_OF_PACKAGE = {
     "api",
     "calibrate",
+    "check_gates",
     "cli",
     "doctor",
     "import_logs",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebench.reports.gates import Gate
 from edgebench.reports.verdict import Verdict
 from edgebench.storage import write_bytes, write_json, write_text
+
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples
+    from edgebench.reports.estimates import Key
 
 
 def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = None) -> Verdict:
@@ -17,17 +22,13 @@ def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = Non
     page to `html`) into the folder, each whole or not at all. Raises InputError where the folder
     holds no evidence, ConfigError where no gate applies, StorageError where it cannot write.
     """
-    from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
     from edgebench.reports.html import Page, render_page
     from edgebench.reports.judge import judge
     from edgebench.reports.junit import junit_xml
     from edgebench.reports.markdown import summary
     from edgebench.reports.results import make_results, results_csv
 
-    evidence = read_evidence(folder)
-    measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
-    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions}
-    answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
+    evidence, samples, answers = read_run(folder)
     verdict = judge(evidence, gates, samples, answers)
     results = make_results(evidence, verdict, samples, answers)
     page = render_page(Page(evidence, verdict, results, samples, answers))
@@ -38,3 +39,14 @@ def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = Non
     write_text(html or folder / "report.html", page)
     write_json(folder / "verdict.json", verdict)
     return verdict
+
+
+def read_run(folder: Path) -> tuple[Evidence, dict[Key, LatencySamples], dict[Key, Answers]]:
+    """Return a run's evidence with all its timings and answers, by artifact and device. Raises InputError."""
+    from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
+
+    evidence = read_evidence(folder)
+    measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
+    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions}
+    answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
+    return evidence, samples, answers

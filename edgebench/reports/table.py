@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
@@ -27,7 +27,7 @@ def results_table(results: Results, verdict: Verdict) -> str:
     shown = unit_text(unit)
     header = ("artifact", "size", "shrink", f"p50 {shown}", f"p99 {shown}", "top-1 %", "drop pp", "decision")
     rows = [_cells(results, artifact, unit) for artifact in results.artifacts]
-    parts = [_aligned((header, *rows))]
+    parts = [aligned((header, *rows), left=(0, len(header) - 1))]
     parts += [f"  {note}" for note in ("[ ] 95 % interval, both ends together.", *footnotes(results))]
     parts += ["", *_gate_lines(verdict)]
     parts += [f"skipped  {printable(text)}" for text in results.skipped]
@@ -51,13 +51,12 @@ def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[str
     )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text in columns: the first and the last to the left, numbers to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, left: Container[int]) -> str:
+    """Return rows of text in columns: those in `left` to the left, the others, of numbers, to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    last = len(widths) - 1
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i in (0, last) else cell.rjust(width)
+            cell.ljust(width) if i in left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -76,9 +76,13 @@ def test_only_takes_some(tmp_path: Path) -> None:
 
 
 def test_what_the_tool_warns_of_is_a_doubt(tmp_path: Path) -> None:
-    """Frequency scaling and a debug build put the figures in doubt."""
-    (log,) = read(tmp_path, google(SINGLE, cpu_scaling_enabled=True, library_build_type="DEBUG"))
-    assert len(log.doubts) == 2
+    """Frequency scaling, a debug build, more load than processors: each puts the figures in doubt."""
+    told = {"cpu_scaling_enabled": True, "library_build_type": "DEBUG", "load_avg": [9.4, 8.6, 6.5]}
+    (log,) = read(tmp_path, google(SINGLE, **told))
+    assert len(log.doubts) == 3
+    assert log.doubts[2].endswith("a load of 9.4 on 4 processors")
+    (calm,) = read(tmp_path, google(SINGLE, load_avg=[0.2, 0.1, 0.1]))
+    assert calm.doubts == ()
 
 
 @pytest.mark.parametrize(

@@ -129,4 +129,7 @@ def _doubts(context: Row) -> list[str]:
         doubts.append("Google Benchmark found the processor's frequency scaling on")
     if str(context.get("library_build_type", "")).lower() == "debug":
         doubts.append("the benchmark library was built for debugging")
+    load, cores = (context.get("load_avg") or [0])[0], context.get("num_cpus", 0)
+    if cores and load > cores:
+        doubts.append(f"others held the cores as it began: a load of {load:g} on {cores} processors")
     return doubts
