@@ -12,6 +12,8 @@ from edgebench.check_gates import check_gates as check_gates  # noqa: PLC0414 - 
 from edgebench.check_gates import gates_table as gates_table  # noqa: PLC0414 - likewise
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.exporters.mixed_budget import DEFAULT_MAX_FLOAT, mixed_settings
+from edgebench.exporters.mixed_text import mixed_table as mixed_table  # noqa: PLC0414 - likewise
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
@@ -42,6 +44,8 @@ def export(
     calib_method: str | None = None,
     calib_random: bool = False,
     max_calib_memory: str | None = None,
+    max_drop: str | None = None,
+    max_float: str = DEFAULT_MAX_FLOAT,
     input_shape: Sequence[str] = (),
     io: str = "float",
     preprocessing: str | None = None,
@@ -53,7 +57,9 @@ def export(
 
     formats, precisions: names with commas; int8 and fp16 add w8a8 and fp16 to the precisions, and
     fp32 is the precision where none is named. calib_table: what `calibrate` wrote, in place of data.
-    calib_method: None for mse, or the table's. input_shape: "1,3,224,224", one per input.
+    calib_method: None for mse, or the table's. max_drop: how much top-1 w8a8 may lose, as in "0.5pp"; where
+    the result's `held` is false it loses more, and is the best that was found with `max_float` of the
+    multiplications in float. input_shape: "1,3,224,224", one per input.
     Raises InputError for a wrong model, data or option, ExportError for a failed conversion.
     """
     from edgebench.calibration.memory import parse_memory
@@ -83,6 +89,7 @@ def export(
         parity_data=calibration,
         preprocessing=declared,
         io=TensorIo(io),
+        mixed=mixed_settings(max_drop, max_float),
         overwrite=overwrite,
     )
     progress(f"export to {', '.join(wanted)}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-SCHEMA = 1
-"""1: the first."""
+SCHEMA = 2
+"""1: the first. 2: `mixed`."""
 
 
 class Format(enum.StrEnum):
@@ -119,6 +119,53 @@ class CalibrationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedTrial:
+    """One set of layers kept in float, as it was measured against the fp32 file on held-back samples.
+
+    floats: the layers, by the tensors that they give. float_share: theirs of the model's multiplications,
+    0–1. lost, won: samples that only the fp32 file, and only this one, answered rightly.
+    """
+
+    floats: tuple[str, ...]
+    float_share: float
+    lost: int
+    won: int
+    samples: int
+    size_bytes: int
+
+    @property
+    def drop(self) -> float:
+        """Top-1 lost, as a share of the samples, −1 to 1."""
+        return (self.lost - self.won) / self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class MixedPrecision:
+    """Which layers were kept in float to hold an accuracy budget, and how that was found.
+
+    budget: as it was asked for. allowed: the largest drop by it, as a share of the samples. held: whether
+    the chosen trial, by its number, drops no more. most_float_share: of the multiplications that might
+    stay float, 0–1. data, fingerprint: where the held-back samples are from. right: how many of them the
+    fp32 file answers rightly.
+    """
+
+    budget: str
+    allowed: float
+    held: bool
+    chosen: int
+    trials: tuple[MixedTrial, ...]
+    most_float_share: float
+    data: str
+    fingerprint: str
+    right: int
+
+    @property
+    def trial(self) -> MixedTrial:
+        """The trial that the artifact is."""
+        return self.trials[self.chosen]
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """The manifest of one exported model file. `path` is relative to the manifest's folder.
 
@@ -139,6 +186,7 @@ class Artifact:
     calibration: CalibrationRecord | None = None
     parity: Parity | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    mixed: MixedPrecision | None = None
     schema: int = SCHEMA
 
     @property

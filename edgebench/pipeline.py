@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact, Format, Precision, Skipped, write_manifest
 from edgebench.errors import ConfigError, StorageError
 from edgebench.pipeline_compress import Compression
-from edgebench.pipeline_plan import Plan, calibration_table, data_sha256, identity, make_plan, open_model
+from edgebench.pipeline_plan import (
+    Plan,
+    accuracy_budget,
+    calibration_table,
+    data_sha256,
+    identity,
+    make_plan,
+    open_model,
+)
 from edgebench.pipeline_run import finish, held_run
 from edgebench.progress import Progress, logged, silent
 from edgebench.step_cache import cached_step
@@ -111,6 +119,7 @@ def _export_format(
             parity_data=plan.evaluation or plan.calibration,
             preprocessing=plan.pipeline.data.preprocessing,
             io=config.io,
+            mixed=accuracy_budget(plan.pipeline),
         )
         result = export(request, progress=progress)
         artifacts = tuple(replace(a, steps=(*steps, *a.steps)) for a in result.artifacts)

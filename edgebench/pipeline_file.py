@@ -11,6 +11,7 @@ from edgebench.calibration.methods import Method
 from edgebench.config import load_config
 from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError
+from edgebench.exporters.mixed_budget import DEFAULT_MAX_FLOAT
 
 SCHEMA_VERSION = 1
 """1: the first."""
@@ -83,7 +84,8 @@ class ExportConfig:
     """Which files are made. calibration_samples: at most this many are used.
 
     calibration_method: None for mse, or the table's. calibration_table: what `edgebench calibrate` wrote,
-    in place of calibration data.
+    in place of calibration data. max_drop: how much top-1 w8a8 may lose, as in 0.5pp or 1%rel. max_float: the
+    most of the multiplications that may stay float for it.
     """
 
     formats: tuple[Format, ...] = (Format.ONNX, Format.TFLITE)
@@ -92,6 +94,8 @@ class ExportConfig:
     calibration_samples: int = 256
     calibration_method: Method | None = None
     calibration_table: str | None = None
+    max_drop: str | None = None
+    max_float: str = DEFAULT_MAX_FLOAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,7 @@ export:
   io: float                           # float or int8 inputs and outputs of TFLite
   # calibration_method: mse           # also percentile, entropy, min-max, moving-average
   # calibration_table: table.json     # of edgebench calibrate, in place of data.calibration
+  # max_drop: 0.5pp                   # keep layers float until w8a8 loses no more top-1; needs labels
 
 benchmark:
   device: local:cpu

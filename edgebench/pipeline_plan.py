@@ -17,6 +17,7 @@ from edgebench.storage import encode_json, sha256_bytes, sha256_path, to_plain
 
 if TYPE_CHECKING:
     from edgebench.datasets import Dataset
+    from edgebench.exporters.mixed_budget import MixedSettings
     from edgebench.exporters.source import Source
     from edgebench.reports.gates import Gate
 
@@ -54,7 +55,7 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
         source=source,
         model_sha256=model_sha256(pipeline.model.model, base),
         train_sha256=train.fingerprint if train else None,
-        calibration=_dataset(pipeline.data.calibration, pipeline, base),
+        calibration=_calibration(pipeline, base),
         evaluation=_dataset(pipeline.data.evaluation, pipeline, base),
     )
 
@@ -90,6 +91,24 @@ def _dataset(spec: str | None, pipeline: Pipeline, base: Path) -> Dataset | None
     from edgebench.datasets import load_dataset
 
     return load_dataset(spec, base=base, preprocessing=pipeline.data.preprocessing) if spec else None
+
+
+def _calibration(pipeline: Pipeline, base: Path) -> Dataset | None:
+    """Return the calibration data. Raises InputError where a budget that is set cannot be measured on it."""
+    from edgebench.exporters.export import check_budget
+
+    data = _dataset(pipeline.data.calibration, pipeline, base)
+    if accuracy_budget(pipeline) is not None:
+        check_budget(pipeline.export.precisions, data)
+    return data
+
+
+def accuracy_budget(pipeline: Pipeline) -> MixedSettings | None:
+    """Return how much accuracy w8a8 may lose; None where nothing is said. Raises ConfigError."""
+    from edgebench.exporters.mixed_budget import mixed_settings
+
+    config = pipeline.export
+    return mixed_settings(config.max_drop, config.max_float, ("`export.max_drop`", "`export.max_float`"))
 
 
 def _gates(pipeline: Pipeline) -> Sequence[Gate]:

@@ -17,6 +17,12 @@ BELOW = {
     "exporters": {"calibration"},
 }
 """What each room may import, besides itself and the records at the top of the package."""
+ON_NUMBERS = {
+    "edgebench.benchmark.accuracy",
+    "edgebench.benchmark.planning",
+    "edgebench.benchmark.statistics",
+}
+"""Functions of numbers, which any room may use."""
 TYPES_ONLY = {("devices", "benchmark")}
 """Devices describe themselves with the evidence's record of facts."""
 TOP_OF_PACKAGE = {
@@ -48,7 +54,7 @@ def imported(path: Path) -> set[str]:
             )
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("edgebench.")}
+        found |= {n.split(".")[1] for n in names if n.startswith("edgebench.") and n not in ON_NUMBERS}
     return found
 
 

@@ -42,21 +42,14 @@ class Adapted:
     floats: list[str]
 
 
-def adapt(
-    model: ModelProto,
-    samples: Iterable[list[Array]],
-    *,
-    bits: int,
-    method: Method,
-    kept: Sequence[str] = (),
-) -> Adapted:
+def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, method: Method) -> Adapted:
     """Return the graph, shapes inferred and batch normalization folded, made ready to be quantized.
 
     samples: can be gone through more than once; arrays [1, ...] in the order of the graph's inputs.
-    bits: of a weight, 7 or 8. method: how ranges are found. kept: nodes that stay float beside the ends.
+    bits: of a weight, 7 or 8. method: how ranges are found.
     """
     model = flat_biases(model)
-    floats = list(dict.fromkeys([*float_ends(model), *kept]))
+    floats = float_ends(model)
     quantized = [layer for layer in layers(model) if layer.node.name not in floats]
     return Adapted(
         model=adapt_weights(model, quantized, samples, bits=bits),

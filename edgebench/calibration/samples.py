@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 
+PIECE = 16
+"""Samples that are preprocessed, and in memory, at a time."""
+
+
 class SampleStore:
     """A folder with one file of raw values per model input, in_0.npy, in_1.npy, …, each [N, ...]."""
 
@@ -58,6 +62,10 @@ class SampleStore:
         finally:
             for stream in streams:
                 stream.close()
+
+    def mapped(self) -> list[Array]:
+        """Return all samples, [N, ...] per input, which are read where they are looked at."""
+        return [np.load(path, mmap_mode="r", allow_pickle=False) for path in self._files]
 
     def arrays(self) -> list[Array]:
         """Return all samples at once, [N, ...] per input: for tools that know no stream."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgebench.cli.terminal import json_option, quiet_option, talk
+from edgebench.exporters.mixed_budget import DEFAULT_MAX_FLOAT
 
 
 @click.command()
@@ -36,6 +37,16 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
     help="mse, percentile, entropy, min-max, moving-average.  [default: mse, or the table's]",
 )
 @click.option("--max-calib-memory", metavar="300MB", help="Bound what calibrating takes beyond the model.")
+@click.option(
+    "--max-drop", metavar="0.5pp", help="Keep layers float until w8a8 loses no more top-1 than this."
+)
+@click.option(
+    "--max-float",
+    metavar="50%",
+    default=DEFAULT_MAX_FLOAT,
+    show_default=True,
+    help="The most of the multiplications that may stay float for it.",
+)
 @click.option("--calib-random", is_flag=True, help="Calibrate on random numbers. Accuracy will be lost.")
 @click.option(
     "--input-shape", multiple=True, metavar="1,3,224,224", help="One per input, where it is not discovered."
@@ -57,10 +68,11 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 @click.option("--overwrite", is_flag=True, help="Replace artifacts of the same name.")
 @json_option
 @quiet_option
-def command(as_json: bool, quiet: bool, **options: Any) -> None:
+def command(as_json: bool, quiet: bool, **options: Any) -> int:
     """Convert and quantize a model; write artifacts with manifests.
 
     MODEL is m.onnx, m.tflite, m.keras, a SavedModel folder, m.pt2, or file.py:factory with --weights.
+    The exit code is 1 where --max-drop is not held: the best that was found is written all the same.
     """
     from edgebench import api
     from edgebench.cli.terminal import print_json, tell
@@ -69,8 +81,12 @@ def command(as_json: bool, quiet: bool, **options: Any) -> None:
     tell(result.notes)
     if as_json:
         print_json(result)
-        return
+        return int(not result.held)
     for artifact in result.artifacts:
         click.echo(f"{Path(options['out']) / artifact.path}  {artifact.size_bytes:,} B  {artifact.precision}")
     for skipped in result.skipped:
         click.echo(f"skipped {skipped.format} {skipped.precision}: {skipped.reason}", err=True)
+    for artifact in result.artifacts:
+        if artifact.mixed is not None:
+            click.echo(f"\n{artifact.id}: {api.mixed_table(artifact.mixed)}")
+    return int(not result.held)

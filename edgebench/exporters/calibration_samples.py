@@ -12,7 +12,7 @@ import numpy as np
 from edgebench.artifact import CalibrationRecord
 from edgebench.calibration.inputs import InputWatch
 from edgebench.calibration.methods import Method
-from edgebench.calibration.samples import write_samples
+from edgebench.calibration.samples import PIECE, write_samples
 from edgebench.datasets import Dataset, Preprocessing, preprocess
 from edgebench.exporters.conversion import chosen
 from edgebench.exporters.samples import read_samples
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edgebench.exporters.samples import Array
 
 RANDOM_SAMPLES = 32
-_PIECE = 16
-"""Samples that are preprocessed, and in memory, at a time."""
 
 
 class CalibrationSamples(Protocol):
@@ -75,8 +73,8 @@ class DataSamples:
         return CalibrationRecord(self._data.spec, self._data.fingerprint, len(self.numbers), method.value)
 
     def _pieces(self, seen: InputWatch) -> Iterator[Sequence[Array]]:
-        for start in range(0, len(self.numbers), _PIECE):
-            indices = self.numbers[start : start + _PIECE]
+        for start in range(0, len(self.numbers), PIECE):
+            indices = self.numbers[start : start + PIECE]
             ready = preprocess(self._data, self._preprocessing, indices)
             seen.add(self._data.inputs[0][list(indices)], ready[0])
             yield ready

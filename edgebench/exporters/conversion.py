@@ -66,6 +66,12 @@ def write_parity_samples(data: Dataset | None, steps: Preprocessing, folder: Pat
 
 def chosen(data: Dataset, most: int) -> Sequence[int]:
     """Return at most so many of the data's indices, spread by chance, the same each time."""
+    return sorted(shuffled(data)[:most])
+
+
+def shuffled(data: Dataset) -> list[int]:
+    """Return the data's indices in an order by chance, the same each time."""
     import numpy as np
 
-    return sorted(np.random.default_rng(0).permutation(len(data))[:most].tolist())
+    order: list[int] = np.random.default_rng(0).permutation(len(data)).tolist()
+    return order

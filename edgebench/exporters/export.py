@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from edgebench.artifact import Format, Precision
 from edgebench.calibration.table import CalibrationTable, usable_table
+from edgebench.datasets import Dataset
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.exporters.export_request import ExportRequest, ExportResult, file_stem, target_path
 from edgebench.exporters.export_work import ExportWork
+from edgebench.exporters.mixed_data import labelled
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.exporters.worker import in_parallel
 from edgebench.progress import Progress, silent
@@ -45,6 +47,8 @@ def _check(request: ExportRequest) -> None:
             hint="--calib-data DATA, or --calib-table of edgebench calibrate; "
             "or --calib-random for random numbers, which lose accuracy",
         )
+    if request.mixed is not None:
+        check_budget(request.precisions, request.calibration)
     for fmt in request.formats:
         for precision in request.precisions:
             path = target_path(request, fmt, precision)
@@ -53,6 +57,16 @@ def _check(request: ExportRequest) -> None:
                     f"{path}: exists already",
                     hint="--overwrite replaces it, or choose another folder with -o",
                 )
+
+
+def check_budget(precisions: Sequence[Precision], calibration: Dataset | None) -> None:
+    """Raise InputError where an accuracy budget cannot be measured: no w8a8, no data, or no labels."""
+    if Precision.W8A8 not in precisions:
+        raise ConfigError(
+            "a budget on the accuracy's drop is for w8a8, and that is not among the precisions",
+            hint="--int8, or leave out --max-drop",
+        )
+    labelled(calibration)
 
 
 def check_convertible(source: Source, formats: Sequence[Format]) -> None:

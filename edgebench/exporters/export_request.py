@@ -11,6 +11,7 @@ from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.datasets import Dataset, Preprocessing
 from edgebench.exporters.calibration import CalibrationSettings
 from edgebench.exporters.conversion import SUFFIX
+from edgebench.exporters.mixed_budget import MixedSettings
 from edgebench.exporters.source import Source
 
 _LONGEST_STEM = 100
@@ -24,6 +25,7 @@ class ExportRequest:
     file of ranges in its place. calib_random: random numbers in its place. calib_method: None for the
     table's, or the default. calib_memory_bytes: bounds what calibrating needs. fresh: watch the graphs
     anew, whatever the cache holds. parity_data: what the answers are compared on; random where None.
+    mixed: how much accuracy w8a8 may lose, and how much of it may stay float for that.
     """
 
     source: Source
@@ -41,6 +43,7 @@ class ExportRequest:
     parity_data: Dataset | None = None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     io: TensorIo = TensorIo.FLOAT
+    mixed: MixedSettings | None = None
     overwrite: bool = False
 
     @property
@@ -60,6 +63,11 @@ class ExportResult:
     artifacts: tuple[Artifact, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+
+    @property
+    def held(self) -> bool:
+        """Whether each artifact holds the accuracy budget that was set for it, if one was."""
+        return all(artifact.mixed is None or artifact.mixed.held for artifact in self.artifacts)
 
 
 def file_stem(name: str) -> str:

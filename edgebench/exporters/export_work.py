@@ -29,6 +29,9 @@ from edgebench.exporters.converters import CONVERTERS
 from edgebench.exporters.export_request import ExportRequest, ExportResult, target_path
 from edgebench.exporters.graph_hash import graph_sha256
 from edgebench.exporters.inspect import Description
+from edgebench.exporters.mixed import Assignment, assign
+from edgebench.exporters.mixed_data import HeldBack, calibrating
+from edgebench.exporters.mixed_text import mixed_note, mixed_steps
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.tensorrt import why_not
 from edgebench.exporters.worker import run_worker
@@ -69,8 +72,12 @@ class ExportWork:
         """Write the samples that answers are compared on; those for calibrating when they are needed."""
         self._request, self._table, self._folder, self._progress = request, table, folder, progress
         self._parity = write_parity_samples(request.parity_data, request.preprocessing, folder)
-        data, steps = request.calibration, request.preprocessing
-        self._samples = data and DataSamples(data, request.calibration_samples, steps, folder / "calibration")
+        data, steps, most = request.calibration, request.preprocessing, request.calibration_samples
+        self._held: HeldBack | None = None
+        if request.mixed and data:
+            most = calibrating(data, most)
+            self._held = HeldBack(data, steps, folder / "held-back", used=most, table=table)
+        self._samples = data and DataSamples(data, most, steps, folder / "calibration")
 
     def export_format(self, fmt: Format) -> ExportResult:
         """Make all precisions of one format; one whose tools are not installed is skipped."""
@@ -103,7 +110,9 @@ class ExportWork:
         self._progress(f"{fmt} {precision}")
         target = target_path(self._request, fmt, precision)
         ranges = self._calibrate(fmt, converted) if precision is Precision.W8A8 else None
-        quantized, made = self._quantize(fmt, precision, converted, ranges)
+        job = self._job(fmt, precision, converted, ranges)
+        mixed = self._assign(fmt, job)
+        quantized, made = self._quantize(fmt, replace(job, floats=mixed.floats) if mixed else job)
         verified = self._verify(made, fmt, precision, converted)
         artifact = Artifact(
             name=self._request.name,
@@ -116,13 +125,15 @@ class ExportWork:
             outputs=verified.description.outputs,
             source=self._request.source.record,
             preprocessing=self._request.preprocessing,
-            steps=(*converted.result.steps, *quantized.steps),
+            steps=(*converted.result.steps, *quantized.steps, *mixed_steps(mixed.record if mixed else None)),
             calibration=ranges.record if ranges else None,
             parity=verified.parity,
+            mixed=mixed.record if mixed else None,
             versions={"edgebench": __version__, **converted.result.versions, **quantized.versions},
         )
         _place(made, artifact, target)
-        own = (f"{artifact.id}: {note}" for note in (*quantized.notes, *verified.notes))
+        told = (*quantized.notes, *verified.notes, *([mixed_note(mixed.record)] if mixed else []))
+        own = (f"{artifact.id}: {note}" for note in told)
         return artifact, (*(ranges.notes if ranges else ()), *own)
 
     def _calibrate(self, fmt: Format, converted: Converted) -> _Calibrated:
@@ -135,12 +146,10 @@ class ExportWork:
         watched = calibrated(fmt, converted.base, samples, settings, self._progress)
         return _Calibrated(watched.table, samples.record(settings.method), watched.notes)
 
-    def _quantize(
+    def _job(
         self, fmt: Format, precision: Precision, converted: Converted, ranges: _Calibrated | None
-    ) -> tuple[QuantizationResult, Path]:
-        if precision is Precision.FP32:
-            return QuantizationResult(()), converted.base
-        job = QuantizationJob(
+    ) -> QuantizationJob:
+        return QuantizationJob(
             base=converted.base,
             out=self._folder / f"{precision}.{SUFFIX[fmt]}",
             precision=precision,
@@ -150,10 +159,21 @@ class ExportWork:
             samples=self._samples.write()[0] if ranges and self._samples else None,
             method=Method(ranges.record.method) if ranges else DEFAULT_METHOD,
         )
+
+    def _assign(self, fmt: Format, job: QuantizationJob) -> Assignment | None:
+        """Return the layers to keep in float for the accuracy budget; None where none was set."""
+        if self._request.mixed is None or self._held is None or job.precision is not Precision.W8A8:
+            return None
+        trial = replace(job, keep=self._folder / f"kept-{fmt}")
+        return assign(fmt, trial, self._held, self._request.mixed, self._progress)
+
+    def _quantize(self, fmt: Format, job: QuantizationJob) -> tuple[QuantizationResult, Path]:
+        if job.precision is Precision.FP32:
+            return QuantizationResult(()), job.base
         plain = run_worker(
             "edgebench.exporters.stages:quantize",
             {"job": to_plain(job), "format": fmt.value},
-            what=f"quantizing {self._request.source.model} to {fmt} {precision}",
+            what=f"quantizing {self._request.source.model} to {fmt} {job.precision}",
         )
         return from_plain(QuantizationResult, plain, what="quantization"), job.out
 

@@ -63,6 +63,15 @@ def compare(data: str, reference: Sequence[Array], given: Sequence[Array]) -> Pa
     )
 
 
+def scoring(outputs: Sequence[Array]) -> int | None:
+    """Return the place of the first output that has one score per class for each sample; None without one."""
+    for index, values in enumerate(outputs):
+        classes = [size for size in values.shape[1:] if size != 1]
+        if len(classes) == 1 and values.ndim >= _MATRIX:
+            return index
+    return None
+
+
 def check(parity: Parity, precision: Precision) -> tuple[str, ...]:
     """Return what the user has to be told of the figures.
 
@@ -142,9 +151,8 @@ def _cosine(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> float:
 
 
 def _agreement(reference: Sequence[Array], given: Sequence[Array]) -> float | None:
-    for wanted, got in zip(reference, given, strict=True):
-        rows = wanted.reshape(len(wanted), -1)
-        classes = [size for size in wanted.shape[1:] if size != 1]
-        if len(classes) == 1 and wanted.ndim >= _MATRIX:
-            return float((rows.argmax(1) == got.reshape(len(got), -1).argmax(1)).mean())
-    return None
+    index = scoring(reference)
+    if index is None:
+        return None
+    wanted, got = (values[index].reshape(len(values[index]), -1) for values in (reference, given))
+    return float((wanted.argmax(1) == got.argmax(1)).mean())

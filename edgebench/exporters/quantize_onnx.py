@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Precision
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
+from edgebench.calibration.passes_floats import shield_floats
 from edgebench.calibration.passes_kept import set_aside
 from edgebench.calibration.passes_order import control_flow, in_order
 from edgebench.calibration.passes_size import slim
-from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.table import GraphTable
 from edgebench.errors import ExportError
+from edgebench.exporters.onnx_adapted import adapted
 from edgebench.exporters.onnx_prepared import prepared
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.storage import storage_errors
@@ -98,7 +98,7 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         raise ExportError("w8a8 needs the ranges of the activations")
     bits = job.target.weight_bits
     network, put_back = set_aside(load_model_with_shape_infer(prepared(job.base)))
-    ready = _ready(network, job)
+    ready = adapted(network, job)
     tool = QDQQuantizer(
         ready.model,
         per_channel=True,
@@ -112,23 +112,13 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         extra_options={},
     )
     tool.quantize_model()
+    made = put_back(shield_floats(slim(in_order(tool.model.model)), ready.floats))
     with storage_errors(job.out):
-        job.out.write_bytes(put_back(slim(in_order(tool.model.model))).SerializeToString())
+        job.out.write_bytes(made.SerializeToString())
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
     steps = [step, "weights rounded by calibration samples"] if job.samples else [step]
     steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
     return QuantizationResult(tuple(steps), notes=_float_notes(network))
-
-
-def _ready(network: ModelProto, job: QuantizationJob) -> Adapted:
-    """Return the graph with its weights rounded by the samples where there are any."""
-    given = {name: node.name for node in network.graph.node for name in node.output}
-    kept = [given[name] for name in job.floats]
-    if job.samples is None:
-        flat = flat_biases(network)
-        return Adapted(flat, {}, [*float_ends(flat), *kept])
-    bits, samples = job.target.weight_bits, SampleStore(job.samples)
-    return adapt(network, samples, bits=bits, method=job.method, kept=kept)
 
 
 def _ranges(table: GraphTable, others: Mapping[str, Range]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,8 +85,23 @@ def _static(tool: Any, job: QuantizationJob) -> QuantizationResult:
     if job.io is TensorIo.FLOAT:
         for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
             tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key="no_quantize")
+    _keep_layers(tool, job.floats)
     step = f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"
-    return QuantizationResult((step,), versions=_version())
+    kept = [f"in float: {', '.join(job.floats)}"] if job.floats else []
+    return QuantizationResult((step, *kept), versions=_version())
+
+
+def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
+    """Leave the operators in float that give these tensors; the file's border is as it was asked for."""
+    from ai_edge_quantizer import qtyping
+
+    if not floats:
+        return
+    names = qtyping.TFLOperationName
+    given = "|".join(re.escape(name) for name in floats)
+    border = (names.INPUT, names.OUTPUT, names.ALL_SUPPORTED)
+    for kind in [name for name in names if name not in border]:
+        tool.update_quantization_recipe(f"^(?:{given});", kind, algorithm_key="no_quantize")
 
 
 def _calibrate(tool: Any, job: QuantizationJob) -> Any:

@@ -23,6 +23,7 @@ class QuantizationJob:
     file takes and gives. target: whose arithmetic the file is made for. samples: the folder of a
     SampleStore that weights are rounded by; None rounds each to the nearest integer. method: how ranges
     beside the table's are found. floats: layers that stay float, by the tensor of `base` that they give.
+    keep: a folder for what does not depend on `floats`, from one job to the next of the same kind; or None.
     """
 
     base: Path
@@ -34,6 +35,7 @@ class QuantizationJob:
     samples: Path | None = None
     method: Method = DEFAULT_METHOD
     floats: tuple[str, ...] = ()
+    keep: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from edgebench.storage import from_plain, to_plain
 def convert(arguments: dict[str, Any]) -> Any:
     """Write the fp32 file of a conversion. arguments: job, format. Returns a ConversionResult, plain."""
     job = from_plain(ConversionJob, arguments["job"], what="conversion")
-    return to_plain(_function(CONVERTERS[job.source.kind, Format(arguments["format"])])(job))
+    return to_plain(named_function(CONVERTERS[job.source.kind, Format(arguments["format"])])(job))
 
 
 def calibrate(arguments: dict[str, Any]) -> Any:
@@ -28,7 +28,7 @@ def calibrate(arguments: dict[str, Any]) -> Any:
 def quantize(arguments: dict[str, Any]) -> Any:
     """Write one other precision. arguments: job, format. Returns a QuantizationResult, plain."""
     job = from_plain(QuantizationJob, arguments["job"], what="quantization")
-    return to_plain(_function(QUANTIZERS[Format(arguments["format"])])(job))
+    return to_plain(named_function(QUANTIZERS[Format(arguments["format"])])(job))
 
 
 def describe(arguments: dict[str, Any]) -> Any:
@@ -58,6 +58,7 @@ def verify(arguments: dict[str, Any]) -> Any:
     return to_plain({"description": inspect.describe(path, fmt), "parity": figures, "notes": notes})
 
 
-def _function(name: str) -> Any:
+def named_function(name: str) -> Any:
+    """Return the function that `package.module:function` names."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)

@@ -1,0 +1,67 @@
+"""An ONNX graph with its weights rounded: made once for quantizations that differ in what stays float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.calibration.observers import Range
+from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
+from edgebench.calibration.passes_layers import layers, read_constant, write_constant
+from edgebench.calibration.samples import SampleStore
+from edgebench.exporters.quantizers import QuantizationJob
+from edgebench.storage import read_json, storage_errors, write_json
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is kept beside the graph."""
+
+    ranges: dict[str, Range]
+    floats: tuple[str, ...]
+
+
+def adapted(network: ModelProto, job: QuantizationJob) -> Adapted:
+    """Return the graph made ready, its weights rounded by the job's samples where there are any.
+
+    The layers that the job keeps in float keep their weights.
+    """
+    given = {name: node.name for node in network.graph.node for name in node.output}
+    kept = [given[name] for name in job.floats]
+    flat = flat_biases(network)
+    ready = (
+        Adapted(flat, {}, float_ends(flat)) if job.samples is None else _rounded(network, job, job.samples)
+    )
+    _restore(ready.model, flat, kept)
+    return replace(ready, floats=list(dict.fromkeys([*ready.floats, *kept])))
+
+
+def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapted:
+    """Return the graph with all its layers rounded: what an earlier job kept, where one did."""
+    import onnx
+
+    if job.keep is None:
+        return adapt(network, SampleStore(samples), bits=job.target.weight_bits, method=job.method)
+    model, beside = job.keep / "rounded.onnx", job.keep / "rounded.json"
+    if beside.exists():
+        found = read_json(beside, _Beside)
+        return Adapted(onnx.load(model), found.ranges, list(found.floats))
+    made = _rounded(network, replace(job, keep=None), samples)
+    with storage_errors(model):
+        job.keep.mkdir(parents=True, exist_ok=True)
+        onnx.save(made.model, model)
+    write_json(beside, _Beside(made.ranges, tuple(made.floats)))
+    return made
+
+
+def _restore(model: ModelProto, original: ModelProto, kept: Sequence[str]) -> None:
+    """Give the layers of these names their original weights and biases again."""
+    for layer in layers(original):
+        if layer.node.name in kept:
+            for name in filter(None, (layer.weight, layer.bias)):
+                write_constant(model, name, read_constant(original, name))
