@@ -78,8 +78,16 @@ def round_matrix(
 def round_rows(rows: FloatArray, loss: FloatArray, top: int) -> FloatArray:
     """Return rows on grids of ±top steps, so that Σ (row' − row)ᵀ loss (row' − row) is small.
 
-    rows: [outputs, columns]. loss: [columns, columns], symmetric, of the inputs' second moments.
+    rows: [outputs, columns]. loss: [columns, columns], symmetric, of the inputs' second moments. One that
+    no inputs can have is all float32's errors, of inputs that never vary: then rounding is to the nearest.
     """
+    try:
+        return _rounded_rows(rows, loss, top)
+    except np.linalg.LinAlgError:
+        return _rounded_rows(rows, np.zeros_like(loss), top)
+
+
+def _rounded_rows(rows: FloatArray, loss: FloatArray, top: int) -> FloatArray:
     extremes = np.where(rows.any(axis=1), np.abs(rows).max(axis=1), 1.0)
     damped = loss + np.eye(len(loss)) * max(_DAMPING * float(np.trace(loss)) / len(loss), 1e-12)
     shrinks = np.repeat(_SHRINKS, len(rows))
