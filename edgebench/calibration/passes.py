@@ -14,9 +14,10 @@ from onnx import ModelProto
 
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
+from edgebench.calibration.passes_equalize import equalize
 from edgebench.calibration.passes_layers import Layer, layers
 from edgebench.calibration.passes_moments import moments
-from edgebench.calibration.passes_ranges import summand_ranges
+from edgebench.calibration.passes_ranges import measured_ranges, summand_ranges
 from edgebench.calibration.passes_rounding import round_weights
 from edgebench.calibration.passes_sums import SAMPLES, in_parts
 
@@ -50,10 +51,11 @@ def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, metho
     """
     model = flat_biases(model)
     floats = float_ends(model)
+    model, moved = equalize(model, samples, bits=bits, floats=floats)
     quantized = [layer for layer in layers(model) if layer.node.name not in floats]
     return Adapted(
         model=adapt_weights(model, quantized, samples, bits=bits),
-        ranges=summand_ranges(model, samples, method),
+        ranges={**measured_ranges(model, moved, samples, method), **summand_ranges(model, samples, method)},
         floats=floats,
     )
 

@@ -7,7 +7,7 @@ On residual networks a third of y's range is below it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,6 @@ def summand_ranges(model: ModelProto, samples: Iterable[list[Array]], method: Me
     samples: lists of arrays [1, ...] in the order of the graph's inputs. Empty where there is no such
     sum.
     """
-    import onnx
-
-    from edgebench.calibration.watch import watch_onnx
-
     tapped = ModelProto()
     tapped.CopyFrom(model)
     found = _summands(model)
@@ -43,11 +39,25 @@ def summand_ranges(model: ModelProto, samples: Iterable[list[Array]], method: Me
         tapped.graph.node.append(helper.make_node("Max", clipped, [f"{_COUNTS}{name}"]))
     if not found:
         return {}
+    ranges = measured_ranges(tapped, [f"{_COUNTS}{name}" for name in found], samples, method)
+    return {name: ranges[f"{_COUNTS}{name}"] for name in found}
+
+
+def measured_ranges(
+    model: ModelProto, names: Sequence[str], samples: Iterable[list[Array]], method: Method
+) -> dict[str, Range]:
+    """Return the ranges of some of a graph's float tensors over the samples."""
+    import onnx
+
+    from edgebench.calibration.watch import watch_onnx
+
+    if not names:
+        return {}
     with tempfile.TemporaryDirectory(prefix="edgebench-ranges-") as folder:
-        path = Path(folder) / "tapped.onnx"
-        onnx.save(tapped, path)
+        path = Path(folder) / "watched.onnx"
+        onnx.save(model, path)
         values = watch_onnx(path, samples, exact=method.exact)
-    return {name: observe(values[f"{_COUNTS}{name}"], method) for name in found}
+    return {name: observe(values[name], method) for name in names}
 
 
 def _summands(model: ModelProto) -> dict[str, str]:
