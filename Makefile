@@ -1,5 +1,6 @@
 # make demo   set up and run the whole path on handwritten digits
 # make test   set up and run the tests
+# make device-tools  install adb, sshd and Android's shell, for the tests of devices
 # make check  ruff and mypy, as CI runs them
 
 PYTHON ?= python3
@@ -7,13 +8,22 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check acceptance benchmarks docs dist clean
+.PHONY: demo test device-tools check acceptance benchmarks docs dist clean
 
 demo: $(VENV)/.torch
 	$(BIN)/edgebench demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not acceptance" --cov --cov-report=term
+
+# Debian's packages. Without root, or without a network, the tests that need them skip and say so.
+DEVICE_TOOLS := adb mksh openssh-client openssh-server toybox
+device-tools:
+	@if dpkg -s $(DEVICE_TOOLS) >/dev/null 2>&1; then echo "device tools: all installed"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(DEVICE_TOOLS); } \
+	  || echo "device tools: not installed (is there a network?); their tests will skip"; \
+	else echo "device tools: sudo apt-get install $(DEVICE_TOOLS)"; fi
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

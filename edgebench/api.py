@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from edgebench.storage import read_json, write_text
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts, Evidence
+    from edgebench.devices.inventory import Entry
     from edgebench.doctor import Finding
     from edgebench.exporters.export import ExportResult
     from edgebench.reports.results import Results
@@ -199,6 +200,27 @@ def list_devices() -> tuple[DeviceFacts, ...]:
     from edgebench.devices.registry import list_devices as listed
 
     return listed()
+
+
+def known_devices() -> Mapping[str, Entry]:
+    """Return the devices that `devices.yaml` names, the project's before the user's. Raises ConfigError."""
+    from edgebench.devices.inventory import load_inventory
+
+    return load_inventory()
+
+
+def device_info(uri: str) -> DeviceFacts:
+    """Return what a device is, asked now. Raises ConfigError, DeviceError where it does not answer."""
+    from edgebench.devices.registry import open_device
+
+    return open_device(uri).facts()
+
+
+def device_doctor(uri: str) -> tuple[Finding, ...]:
+    """Return what a benchmark needs of a device and whether it is there. Raises ConfigError."""
+    from edgebench.device_doctor import examine_device
+
+    return examine_device(uri)
 
 
 def init(path: Path, *, force: bool = False) -> None:

@@ -143,6 +143,9 @@ def _check_keys(kind: Any, data: Any, keys: Keys, places: Mapping[Keys, str]) ->
             if key not in valid:
                 raise _unknown_key(str(key), valid, (*keys, str(key)), places)
             _check_keys(hints[key], value, (*keys, key), places)
+    elif isinstance(data, dict) and typing.get_origin(kind) is dict:
+        for key, value in data.items():
+            _check_keys(typing.get_args(kind)[1], value, (*keys, key), places)
     elif isinstance(data, list) and kind is not Any:
         item_kind = next((typing.get_args(arm)[0] for arm in _arms(kind) if typing.get_args(arm)), Any)
         for index, item in enumerate(data):

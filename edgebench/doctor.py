@@ -44,8 +44,8 @@ def examine() -> tuple[Finding, ...]:
         *(_extra(name) for name in EXTRAS),
         _onnx2tf(),
         *_hardware(),
-        _tool("adb", "Android phones, in a later version"),
-        _tool("ssh", "Jetsons and Pis, in a later version"),
+        _tool("adb", "Android phones: --device adb://SERIAL"),
+        _tool("ssh", "Jetsons, Pis and other Linux: --device ssh://user@host"),
     )
 
 

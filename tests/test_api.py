@@ -27,7 +27,9 @@ TWINS = {
     "run": ("run",),
     "demo": ("demo",),
     "doctor": ("doctor", "doctor_fix"),
-    "devices list": ("list_devices",),
+    "devices list": ("list_devices", "known_devices"),
+    "devices info": ("device_info",),
+    "devices doctor": ("device_doctor",),
     "init": ("init", "pipeline_schema"),
 }
 """Which calls a verb makes. `completion` has none: it is the shell's business."""

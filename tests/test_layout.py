@@ -30,6 +30,7 @@ TOP_OF_PACKAGE = {
     "calibrate",
     "check_gates",
     "cli",
+    "device_doctor",
     "doctor",
     "import_logs",
     "ladder",

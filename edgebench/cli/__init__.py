@@ -30,7 +30,7 @@ VERBS = {
     "run": "Do all of a pipeline file: compress, export, benchmark, judge.",
     "demo": "Run the whole path on handwritten digits, from training to verdict.",
     "doctor": "Say what is installed, what each extra adds, and what hardware is here.",
-    "devices": "List the devices a benchmark can run on.",
+    "devices": "List and examine the devices a benchmark can run on.",
     "init": "Write a commented pipeline file to start from.",
     "completion": "Print the script that completes edgebench's commands in a shell.",
 }

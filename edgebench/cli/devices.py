@@ -2,27 +2,76 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from edgebench.cli.terminal import json_option
 
+if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts
+
 
 @click.group()
 def command() -> None:
-    """List the devices a benchmark can run on."""
+    """List and examine the devices a benchmark can run on."""
 
 
 @command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the devices that are here."""
+    """List this machine, and the devices that devices.yaml names."""
     from edgebench import api
     from edgebench.cli.terminal import print_json
 
-    devices = api.list_devices()
+    here, known = api.list_devices(), api.known_devices()
     if as_json:
-        print_json(devices)
+        named = [{"name": name, "uri": entry.uri, "tags": entry.tags} for name, entry in known.items()]
+        print_json([*here, *named])
         return
-    for facts in devices:
-        memory = f"{facts.memory_bytes / 2**30:.1f} GiB"
-        click.echo(f"{facts.uri:<14} {facts.processor}, {facts.cores} cores, {memory}, {facts.system}")
+    for facts in here:
+        click.echo(f"{facts.uri:<14} {_summary(facts)}")
+    for name, entry in sorted(known.items()):
+        click.echo(f"{name:<14} {entry.uri}{'  ' if entry.tags else ''}{', '.join(entry.tags)}")
+
+
+@command.command()
+@click.argument("uri")
+@json_option
+def info(uri: str, as_json: bool) -> None:
+    """Say what a device is: URI as for --device, or its name."""
+    from edgebench import api
+    from edgebench.cli.terminal import fit_to_show, print_json
+
+    facts = api.device_info(uri)
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(fit_to_show(f"{facts.uri}: {facts.name}"))
+    click.echo(fit_to_show(_summary(facts)))
+    if facts.emulated:
+        click.echo("emulated: its latencies prove nothing")
+    for name, value in facts.extra.items():
+        click.echo(fit_to_show(f"{name.replace('_', ' '):<14} {value}"))
+
+
+@command.command()
+@click.argument("uri")
+@json_option
+def doctor(uri: str, as_json: bool) -> None:
+    """Say what a benchmark needs of a device, and whether it is there; exit code 4 where it is not."""
+    from edgebench import api
+    from edgebench.cli.terminal import print_findings, print_json
+
+    findings = api.device_doctor(uri)
+    if as_json:
+        print_json(findings)
+    else:
+        print_findings(findings)
+    if not findings[-1].present:
+        raise click.exceptions.Exit(4)
+
+
+def _summary(facts: DeviceFacts) -> str:
+    memory = f"{facts.memory_bytes / 2**30:.1f} GiB"
+    return f"{facts.processor}, {facts.cores} cores, {memory}, {facts.system}"

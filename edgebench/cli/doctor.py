@@ -14,7 +14,7 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 def command(fix: str | None, as_json: bool, quiet: bool) -> None:
     """Say what is installed, what each extra adds, and what hardware is here."""
     from edgebench import api
-    from edgebench.cli.terminal import print_json
+    from edgebench.cli.terminal import print_findings, print_json
 
     if fix is not None:
         click.echo(f"created {api.doctor_fix(fix, progress=talk(quiet))}")
@@ -23,8 +23,4 @@ def command(fix: str | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(findings)
         return
-    for finding in findings:
-        mark = "ok     " if finding.present else "missing"
-        click.echo(f"{mark} {finding.name:<18} {finding.detail}")
-        if finding.remedy:
-            click.echo(f"        {finding.remedy}")
+    print_findings(findings)

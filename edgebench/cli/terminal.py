@@ -6,9 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from edgebench.doctor import Finding
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -72,6 +75,15 @@ def print_json(record: object) -> None:
     from edgebench.storage import encode_json
 
     click.echo(encode_json(record).decode(), nl=False)
+
+
+def print_findings(findings: tuple[Finding, ...]) -> None:
+    """Print what a doctor found, and what adds what is missing."""
+    for finding in findings:
+        mark = "ok     " if finding.present else "missing"
+        click.echo(fit_to_show(f"{mark} {finding.name:<18} {finding.detail}"))
+        if finding.remedy:
+            click.echo(fit_to_show(f"        {finding.remedy}"))
 
 
 def tell(lines: tuple[str, ...] | list[str]) -> None:

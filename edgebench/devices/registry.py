@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, cast
 
+from edgebench.devices.inventory import resolve
 from edgebench.devices.uri import parse_uri
 from edgebench.errors import ConfigError
 
@@ -21,10 +22,11 @@ TRANSPORTS = {
 
 
 def open_device(uri: str) -> Device:
-    """Return the device that `uri` names; it is not connected to yet.
+    """Return the device that `uri`, or a name of the inventory, stands for; it is not connected to yet.
 
     Raises ConfigError where nothing serves such a name, DeviceError where it leaves a choice open.
     """
+    uri = resolve(uri)
     scheme = parse_uri(uri).scheme
     if scheme not in TRANSPORTS:
         raise ConfigError(f"{uri}: no transport serves {scheme!r}", hint=f"known: {', '.join(TRANSPORTS)}")

@@ -1,0 +1,93 @@
+"""Devices by names of the user's own: `devices.yaml`, the project's before the user's."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgebench.config import load_config
+from edgebench.devices.uri import parse_uri
+from edgebench.errors import ConfigError
+
+SCHEMA_VERSION = 1
+"""1: the first."""
+
+FILE = "devices.yaml"
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One device. uri: as for --device. tags: for `--device tag:NAME`."""
+
+    uri: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a `devices.yaml` says: a device for each name."""
+
+    devices: dict[str, Entry] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+def inventory_files() -> tuple[Path, ...]:
+    """Return where inventories may lie: the project's, in the working folder, then the user's."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    user = (Path(base) if base else Path.home() / ".config") / "edgebench"
+    return Path.cwd() / FILE, user / FILE
+
+
+def load_inventory() -> Mapping[str, Entry]:
+    """Return all devices that have names; the project's stand for the user's of the same name.
+
+    Raises ConfigError, naming the file, for one that cannot be read, and for names and URIs of
+    another form.
+    """
+    found: dict[str, Entry] = {}
+    for path in reversed(inventory_files()):
+        if path.exists():
+            found |= _load(path)
+    return found
+
+
+def resolve(name: str) -> str:
+    """Return the URI that a name, or a `tag:`, of the inventory stands for; a URI as it is.
+
+    Raises ConfigError for an unknown name, and for a tag that not exactly one device has.
+    """
+    if name.startswith("tag:"):
+        return _tagged(name.removeprefix("tag:"))
+    if ":" in name or not _NAME.fullmatch(name):
+        return name
+    known = load_inventory()
+    if name not in known:
+        listed = f"named there: {', '.join(sorted(known))}" if known else f"give it one in {FILE}"
+        raise ConfigError(f"no device is called {name!r}", hint=f"write it as in local:cpu; {listed}")
+    return known[name].uri
+
+
+def _tagged(tag: str) -> str:
+    tagged = {name: entry for name, entry in load_inventory().items() if tag in entry.tags}
+    if len(tagged) != 1:
+        listed = f": {', '.join(sorted(tagged))}" if tagged else ""
+        raise ConfigError(f"{len(tagged)} devices have the tag {tag!r}{listed}", hint="name one of them")
+    return next(iter(tagged.values())).uri
+
+
+def _load(path: Path) -> dict[str, Entry]:
+    inventory = load_config(path, Inventory)
+    if inventory.schema_version != SCHEMA_VERSION:
+        raise ConfigError(f"{path}: schema_version {inventory.schema_version}, this version knows 1")
+    for name, entry in inventory.devices.items():
+        if not _NAME.fullmatch(name) or name == "tag":
+            raise ConfigError(f"{path}: {name!r} is not a name for a device", hint="as in orin-1")
+        try:
+            parse_uri(entry.uri)
+        except ConfigError as err:
+            raise ConfigError(f"{path}: {name}: {err.message}", hint=err.hint) from err
+    return dict(inventory.devices)
