@@ -26,7 +26,6 @@ from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import DeviceError
 
-_AWAY = re.compile(r"device offline|device '.*' not found|no devices/emulators found")
 _NETWORK_SERIAL = re.compile(r"[\w.-]+:\d+")
 _READ = 'input=$1; shift; exec "$@" <"$input"'
 
@@ -77,13 +76,19 @@ class AdbTransport(RemoteTransport):
         raise self._lost(ended, step)
 
     def _is_away(self, ended: Ended) -> bool:
-        """Return whether adb says that the phone is away, before anything began; call it back."""
-        away = _AWAY.search(text(ended.stderr))
-        if ended.returncode == 0 or ended.stdout or away is None:
+        """Return whether adb says, before anything began, that a phone it knows is away.
+
+        One on the network that it has forgotten is called back; one that is not plugged in is not awaited.
+        """
+        said = text(ended.stderr)
+        if ended.returncode == 0 or ended.stdout:
             return False
-        if "not found" in away[0] and _NETWORK_SERIAL.fullmatch(self.serial):
+        if "device offline" in said:
+            return True
+        forgotten = "not found" in said and _NETWORK_SERIAL.fullmatch(self.serial) is not None
+        if forgotten:
             run_process([self.adb, "connect", self.serial], timeout_s=SHORT_S)
-        return True
+        return forgotten
 
     def _reasons(self) -> Sequence[Reason]:
         listing = "look at `adb devices -l`: is it plugged in, switched on, USB debugging allowed?"

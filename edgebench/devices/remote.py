@@ -6,6 +6,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ SHORT_S = 60.0
 SLOWEST_BYTES_PER_S = 1 << 18
 """A copy that is slower than this is taken for one that hangs."""
 
-AWAY_S = 5.0
-"""How long a machine may be away before a command: after a cut adb has a phone back within a second."""
+AWAY_S = 15.0
+"""How long a machine may be away before a command: adb has a phone back in 1 s, or 10 s later."""
 
 NOT_FOUND = 127
 """The shell's exit code where there is no such command."""
@@ -111,16 +112,27 @@ class RemoteTransport(ABC):
         timeout_s: float,
         step: str,
         feed: bytes | Path | None = None,
-        stdout: Path | None = None,
     ) -> Completed:
-        """Return how a command ended there. stdout: a file that takes its output instead."""
+        """Return how a command ended there."""
         nonce = shell.new_nonce()
         line = (shell.watched if feed is None else shell.fed)(argv, nonce, timeout_s=timeout_s)
-        ended = self._client_run(self._client(line), timeout_s=timeout_s, step=step, feed=feed, stdout=stdout)
-        answer = shell.unwrap(ended.stdout, nonce) if stdout is None else _cut_end(stdout, nonce)
+        ended = self._client_run(self._client(line), timeout_s=timeout_s, step=step, feed=feed)
+        answer = shell.unwrap(ended.stdout, nonce)
         if answer is None:
             raise self._lost(ended, step)
         return Completed(answer[1], text(answer[0]), text(ended.stderr))
+
+    def _command_into(self, argv: Sequence[str], part: Path, *, timeout_s: float, step: str) -> Completed:
+        """Return how a command ended there, its output in a file of this machine."""
+        nonce = shell.new_nonce()
+        line = shell.watched(argv, nonce, timeout_s=timeout_s)
+        with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=part.parent) as raw:
+            path = Path(raw.name)
+            ended = self._client_run(self._client(line), timeout_s=timeout_s, step=step, stdout=path)
+            status = shell.unwrap_file(path, nonce, part)
+        if status is None:
+            raise self._lost(ended, step)
+        return Completed(status, "", text(ended.stderr))
 
     def _is_away(self, ended: Ended) -> bool:  # noqa: ARG002 a transport that reconnects looks at it
         """Return whether the client did not begin, for the machine is away and may be back soon."""
@@ -192,15 +204,3 @@ def find_program(name: str, hint: str) -> str:
     if path is None:
         raise DeviceError(f"{name} is not on PATH", hint=hint)
     return path
-
-
-def _cut_end(path: Path, nonce: str) -> tuple[bytes, int] | None:
-    """Take the shell's last line off the end of a file; return it as `unwrap` does, without output."""
-    with path.open("rb+") as stream:
-        size = stream.seek(0, 2)
-        start = max(size - 256, 0)
-        stream.seek(start)
-        answer = shell.unwrap(stream.read(), nonce)
-        if answer is not None:
-            stream.truncate(start + len(answer[0]))
-    return None if answer is None else (b"", answer[1])

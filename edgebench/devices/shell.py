@@ -2,7 +2,8 @@ r"""What the shell of a remote machine is asked to run, and how its answer is to
 
 A client's exit code proves nothing: adb 29 ends with 0 when the cable is pulled, ssh with 255 both for a
 lost link and for a command that did so itself. Every command is therefore followed by a line that only
-its own shell can have written, `EB:<nonce>:<exit code>`: without it, the link was lost.
+its own shell can have written, `EB:<nonce>:<exit code>`: without it, the link was lost. A line before it
+parts its output from what a login shell's files print on the way.
 
 The command runs in a session of its own. Beside it a watch waits for the end of standard input, which is
 the end of the client, of its host or of the link, and for a deadline, in case that the link hangs without
@@ -15,10 +16,15 @@ from __future__ import annotations
 import math
 import secrets
 import shlex
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 _MARK = "EB"
 _DEADLINE_SLACK_S = 10
+_NOISE = 1 << 16
+"""Bytes that a login shell's files may print before a copied file begins."""
+_END = 256
 
 
 def new_nonce() -> str:
@@ -42,13 +48,29 @@ def unwrap(output: bytes, nonce: str) -> tuple[bytes, int] | None:
 
     Old phones send every line with a carriage return; then the output is given without them.
     """
-    head, mark, tail = output.rpartition(f"{_MARK}:{nonce}:".encode())
+    _, begin, rest = output.partition(f"{_MARK}:{nonce}\n".encode())
+    if not begin:
+        _, begin, rest = output.partition(f"{_MARK}:{nonce}\r\n".encode())
+        rest = rest.replace(b"\r\n", b"\n")
+    head, mark, tail = rest.rpartition(f"\n{_MARK}:{nonce}:".encode())
     code, end, _ = tail.partition(b"\n")
-    if not mark or not end or not code.strip().isdigit():
-        return None
-    if code.endswith(b"\r"):
-        head = head.replace(b"\r\n", b"\n")
-    return head.removesuffix(b"\n"), int(code)
+    return (head, int(code)) if mark and end and code.isdigit() else None
+
+
+def unwrap_file(raw: Path, nonce: str, into: Path) -> int | None:
+    """Write a command's own output from one file into another; return its exit code, or None as `unwrap`."""
+    with raw.open("rb") as stream, into.open("wb") as target:
+        first = stream.read(_NOISE)
+        begin = first.find(f"{_MARK}:{nonce}\n".encode())
+        stream.seek(max(raw.stat().st_size - _END, 0))
+        start, last = stream.tell(), stream.read()
+        answer = last.rpartition(f"\n{_MARK}:{nonce}:".encode())
+        if begin < 0 or not answer[1] or not answer[2].rstrip(b"\n").isdigit():
+            return None
+        stream.seek(begin + len(f"{_MARK}:{nonce}\n"))
+        shutil.copyfileobj(stream, target, 1 << 20)
+        target.truncate(start + len(answer[0]) - begin - len(f"{_MARK}:{nonce}\n"))
+    return int(answer[2])
 
 
 def _expire(timeout_s: float) -> str:
@@ -59,7 +81,7 @@ def _line(argv: Sequence[str], nonce: str, *, watch: str, watched_stdin: str) ->
     # The shell's own standard error is closed: some tell there of every job that a signal ended. The
     # watch's output is closed too, or the link would stay open as long as it lives.
     return (
-        "exec 3<&0 4>&2 2>/dev/null; s=$(command -v setsid); "
+        f"exec 3<&0 4>&2 2>/dev/null; echo {_MARK}:{nonce}; s=$(command -v setsid); "
         f"$s {shlex.join(argv)} <&3 2>&4 3<&- 4>&- & c=$!; export c; "
         f"$s sh -c {shlex.quote(watch)} {watched_stdin} >/dev/null 3<&- 4>&- & w=$!; "
         "wait $c; r=$?; kill -9 -$w || kill -9 $w; kill -9 -$c; "

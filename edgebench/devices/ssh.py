@@ -57,7 +57,7 @@ class SshTransport(RemoteTransport):
         self._check(sent, step, f"{part.parent}: cannot be written there")
 
     def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
-        taken = self._command(["cat", str(remote)], timeout_s=timeout_s, step=step, stdout=part)
+        taken = self._command_into(["cat", str(remote)], part, timeout_s=timeout_s, step=step)
         self._check(taken, step, f"{remote}: cannot be read there", kind=DeviceFileError)
 
     def _reasons(self) -> Sequence[Reason]:

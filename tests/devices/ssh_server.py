@@ -71,15 +71,19 @@ def _answers(port: int) -> bool:
 
 
 def _write_server(folder: Path, port: int) -> None:
-    for name in ("host_key", "user_key"):
+    for name in ("host_key", "user_key", "talkative_key"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True, timeout=60
         )
+    talkative = 'command="echo Welcome; echo welcome >&2; eval \\"$SSH_ORIGINAL_COMMAND\\""'
+    (folder / "authorized_keys").write_text(
+        (folder / "user_key.pub").read_text() + f"{talkative} {(folder / 'talkative_key.pub').read_text()}"
+    )
     (folder / "sshd_config").write_text(
         f"""Port {port}
 ListenAddress 127.0.0.1
 HostKey "{folder}/host_key"
-AuthorizedKeysFile "{folder}/user_key.pub"
+AuthorizedKeysFile "{folder}/authorized_keys"
 PidFile none
 UsePAM no
 StrictModes no
@@ -94,12 +98,14 @@ def _write_client(folder: Path, port: int) -> None:
     kind, key = (folder / "host_key.pub").read_text().split()[:2]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     (folder / "config").write_text(
-        f"""Host *
+        f"""Host talkative
+  IdentityFile "{folder}/talkative_key"
+Host *
   IdentityFile "{folder}/user_key"
   IdentitiesOnly yes
   UserKnownHostsFile "{folder}/known_hosts"
   GlobalKnownHostsFile none
-Host by-alias
+Host by-alias talkative
   HostName 127.0.0.1
   Port {port}
   User {getpass.getuser()}

@@ -9,6 +9,7 @@ import pytest
 from devices.adb_phone import Attached, Phone, adb, adb_server, attached
 from processes import wait_until
 
+from edgebench.devices import remote
 from edgebench.devices.adb import AdbTransport
 from edgebench.devices.registry import open_device
 from edgebench.devices.remote_device import RemoteDevice
@@ -103,11 +104,14 @@ def test_a_phone_that_has_not_allowed_this_computer(alone: dict[str, str], tmp_p
         assert "unlock it" in str(refused.value.hint)
 
 
-def test_a_phone_that_went_offline(alone: dict[str, str], tmp_path: Path) -> None:
+def test_a_phone_that_went_offline(
+    alone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A phone whose cable is out for good: exit code 4, after the time in which it might come back."""
     with attached(Phone(tmp_path), alone) as gone:
         transport = opened("adb://")
         gone.link.close()
+        monkeypatch.setattr(remote, "AWAY_S", 2.0)
         assert wait_until(lambda: "\tdevice" not in adb(["devices"], alone))
         with pytest.raises(DeviceError, match=r"the phone is offline|no such phone is attached"):
             says(transport)

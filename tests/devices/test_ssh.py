@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from devices.ssh_server import SshServer
@@ -65,6 +65,17 @@ def test_the_users_configuration_is_honoured() -> None:
     """An alias of the user's ssh_config names host, port, user and key."""
     transport = open_transport(parse_uri("ssh://by-alias"))
     assert transport.run(["echo", "here"], timeout_s=30).stdout == "here\n"
+
+
+@pytest.mark.usefixtures("over_ssh")
+def test_what_a_login_prints_is_no_output(tmp_path: Path) -> None:
+    """A login shell that greets everyone changes neither a command's output nor a file."""
+    transport = open_transport(parse_uri("ssh://talkative"))
+    assert transport.run(["echo", "here"], timeout_s=30).stdout == "here\n"
+    (tmp_path / "sent").write_bytes(b"\nEB:\0" * 100_000)
+    transport.push(tmp_path / "sent", PurePosixPath(tmp_path / "there"))
+    transport.pull(PurePosixPath(tmp_path / "there"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "sent").read_bytes()
 
 
 def test_an_unknown_host_key_is_not_accepted(over_ssh: SshServer, keep_known_hosts: Path) -> None:

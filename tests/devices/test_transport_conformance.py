@@ -172,7 +172,7 @@ def test_a_cut_link_is_told_and_leaves_no_orphan(linked: LinkedBench) -> None:
     assert say(linked, "echo again") == "again\n"
 
 
-@pytest.mark.parametrize("count", [1_000, 300_000, 2_500_000])
+@pytest.mark.parametrize("count", [10_000, 300_000, 2_500_000])
 def test_a_cut_while_sending_leaves_no_file(linked: LinkedBench, tmp_path: Path, count: int) -> None:
     """A cable pulled while a file is sent: an error, nothing under its name, and the next try is whole."""
     content = np.random.default_rng(1).bytes(3_000_000)
@@ -185,7 +185,7 @@ def test_a_cut_while_sending_leaves_no_file(linked: LinkedBench, tmp_path: Path,
     assert (linked.seen / "file").read_bytes() == content
 
 
-@pytest.mark.parametrize("count", [1_000, 300_000, 2_500_000])
+@pytest.mark.parametrize("count", [10_000, 300_000, 2_500_000])
 def test_a_cut_while_fetching_leaves_no_file(linked: LinkedBench, tmp_path: Path, count: int) -> None:
     """A cable pulled while a file is fetched: an error, nothing under its name, and the next try is whole."""
     content = np.random.default_rng(2).bytes(3_000_000)
