@@ -36,9 +36,13 @@ _MOST_WEIGHTS, _MOST_WORK = 0.02, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A graph made ready. ranges: in place of those of the table; floats: nodes to be left as they are."""
+    """A graph made ready. ranges: in place of those of the table; floats: nodes to be left as they are.
+
+    unrounded: the graph as it was before its weights were rounded; it computes what the given one did.
+    """
 
     model: ModelProto
+    unrounded: ModelProto
     ranges: dict[str, Range]
     floats: list[str]
 
@@ -55,6 +59,7 @@ def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, metho
     quantized = [layer for layer in layers(model) if layer.node.name not in floats]
     return Adapted(
         model=adapt_weights(model, quantized, samples, bits=bits),
+        unrounded=model,
         ranges={**measured_ranges(model, moved, samples, method), **summand_ranges(model, samples, method)},
         floats=floats,
     )

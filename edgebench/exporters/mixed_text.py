@@ -60,7 +60,8 @@ def _sureness(mixed: MixedPrecision) -> str:
     from edgebench.benchmark.planning import pairs_to_settle
 
     upper, trial = upper_drop(mixed), mixed.trial
-    percent = f"with {CONFIDENCE:.0%} confidence over {len(mixed.trials)} trials"
+    over = f" over {len(mixed.trials)} trials" if len(mixed.trials) > 1 else ""
+    percent = f"with {CONFIDENCE:.0%} confidence{over}"
     if upper <= mixed.allowed:
         return f"{percent} the drop is at most {upper * 100:.2f} pp"
     needed = pairs_to_settle(trial.lost, trial.won, trial.samples, mixed.allowed, _shared(mixed))

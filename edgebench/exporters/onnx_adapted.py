@@ -29,15 +29,15 @@ class _Beside:
 def adapted(network: ModelProto, job: QuantizationJob) -> Adapted:
     """Return the graph made ready, its weights rounded by the job's samples where there are any.
 
-    The layers that the job keeps in float keep their weights.
+    The layers that the job keeps in float keep weights that are not rounded.
     """
     given = {name: node.name for node in network.graph.node for name in node.output}
     kept = [given[name] for name in job.floats]
-    flat = flat_biases(network)
-    ready = (
-        Adapted(flat, {}, float_ends(flat)) if job.samples is None else _rounded(network, job, job.samples)
-    )
-    _restore(ready.model, flat, kept)
+    if job.samples is None:
+        flat = flat_biases(network)
+        return Adapted(flat, flat, {}, list(dict.fromkeys([*float_ends(flat), *kept])))
+    ready = _rounded(network, job, job.samples)
+    _restore(ready.model, ready.unrounded, kept)
     return replace(ready, floats=list(dict.fromkeys([*ready.floats, *kept])))
 
 
@@ -47,20 +47,22 @@ def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapte
 
     if job.keep is None:
         return adapt(network, SampleStore(samples), bits=job.target.weight_bits, method=job.method)
-    model, beside = job.keep / "rounded.onnx", job.keep / "rounded.json"
+    model, unrounded = job.keep / "rounded.onnx", job.keep / "unrounded.onnx"
+    beside = job.keep / "rounded.json"
     if beside.exists():
         found = read_json(beside, _Beside)
-        return Adapted(onnx.load(model), found.ranges, list(found.floats))
+        return Adapted(onnx.load(model), onnx.load(unrounded), found.ranges, list(found.floats))
     made = _rounded(network, replace(job, keep=None), samples)
     with storage_errors(model):
         job.keep.mkdir(parents=True, exist_ok=True)
         onnx.save(made.model, model)
+        onnx.save(made.unrounded, unrounded)
     write_json(beside, _Beside(made.ranges, tuple(made.floats)))
     return made
 
 
 def _restore(model: ModelProto, original: ModelProto, kept: Sequence[str]) -> None:
-    """Give the layers of these names their original weights and biases again."""
+    """Give the layers of these names the original's weights and biases."""
     for layer in layers(original):
         if layer.node.name in kept:
             for name in filter(None, (layer.weight, layer.bias)):

@@ -1,7 +1,8 @@
 """A small image classifier of which int8 destroys one layer, or none; its labels are its own answers.
 
 The layer that is planted multiplies two equal channels by large weights of opposite sign: they cancel,
-in int8 too, but their scale leaves nothing of the other weights.
+in int8 too, but their scale leaves nothing of the other weights. What it reads is a sum of two layers,
+whose channels no pass can make alike.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def _weights(source: np.random.Generator, *, planted: bool) -> dict[str, np.ndar
         name: (source.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
         for name, shape in shapes.items()
     }
-    weights["w2"][1] = weights["w2"][0]
+    for name in ("w1", "w2"):
+        weights[name][1] = weights[name][0]
     if planted:
         weights["w3"][:, 0] += 400
         weights["w3"][:, 1] -= 400
@@ -64,6 +66,9 @@ def _save(path: Path, weights: dict[str, np.ndarray], *, names: bool) -> Path:
         conv = helper.make_node("Conv", [taken, f"w{place}"], [f"c{place}"], pads=[1, 1, 1, 1])
         nodes += [conv, helper.make_node("Relu", [f"c{place}"], [f"r{place}"])]
         taken = f"r{place}"
+        if place == 2:
+            nodes.append(helper.make_node("Add", ["r1", "r2"], ["sum"]))
+            taken = "sum"
     nodes += [
         helper.make_node("GlobalAveragePool", ["r4"], ["p"]),
         helper.make_node("Flatten", ["p"], ["f"]),
