@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,7 @@ class TfliteTap:
 
     def run(self, sample: list[Array]) -> NDArray[np.float32]:
         """Return a sample of every tensor's values for one input sample, float32[sum(sizes)]."""
-        for detail, array in zip(self.interpreter.get_input_details(), sample, strict=True):
-            self.interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
-        self.interpreter.invoke()
+        invoke(self.interpreter, sample)
         values = np.empty(sum(self.sizes), np.float32)
         place = 0
         for index, step, size in zip(self.indices, self.steps, self.sizes, strict=True):
@@ -51,15 +50,7 @@ class TfliteTap:
 
 def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
     """Return the file, opened so that its inputs and computed float tensors can be watched."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with warnings.catch_warnings(action="ignore"):  # it warns that keeping tensors takes memory
-        interpreter = Interpreter(
-            model_path=str(model), num_threads=1, experimental_preserve_all_tensors=True
-        )
-    interpreter.allocate_tensors()
-    if any(-1 in detail["shape_signature"][1:] for detail in interpreter.get_tensor_details()):
-        interpreter.invoke()  # shapes that the graph itself computes are known afterwards
+    interpreter = keeping_tensors(model)
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     indices = [index for index in _computed(model) if details[index]["dtype"] is np.float32]
     lengths = [int(np.prod(details[index]["shape"], dtype=np.int64)) for index in indices]
@@ -75,6 +66,27 @@ def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
         steps=tuple(steps),
         exact=exact,
     )
+
+
+def keeping_tensors(model: Path) -> Any:
+    """Return an interpreter that keeps all tensors' values after a call, on one thread."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings(action="ignore"):  # it warns that keeping tensors takes memory
+        interpreter = Interpreter(
+            model_path=str(model), num_threads=1, experimental_preserve_all_tensors=True
+        )
+    interpreter.allocate_tensors()
+    if any(-1 in detail["shape_signature"][1:] for detail in interpreter.get_tensor_details()):
+        interpreter.invoke()  # shapes that the graph itself computes are known afterwards
+    return interpreter
+
+
+def invoke(interpreter: Any, sample: Sequence[Array]) -> None:
+    """Run an interpreter on one sample, an array [1, ...] per input in the file's order."""
+    for detail, array in zip(interpreter.get_input_details(), sample, strict=True):
+        interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
+    interpreter.invoke()
 
 
 def _computed(model: Path) -> list[int]:

@@ -1,0 +1,65 @@
+"""What is done to an fp32 TFLite file before it is quantized, so that int8 keeps its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgebench.calibration.passes_rounding import round_matrix
+from edgebench.calibration.passes_sums import SAMPLES, Moments, Sums, in_parts
+from edgebench.calibration.passes_tflite_layers import TfliteLayer, read_matrix, stored, write_matrix
+from edgebench.calibration.passes_windows import vectors
+from edgebench.calibration.tflite_tap import invoke, keeping_tensors
+
+if TYPE_CHECKING:
+    Array = NDArray[np.generic]
+
+_TOP = 127
+"""The largest integer that stands for a weight: TFLite's own is −127 to 127, whatever the processor."""
+
+
+def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:
+    """Return the file with the weights of some of its layers rounded by what they multiply.
+
+    Each channel's largest weight lies on the grid's end, so that a quantizer that takes the scale
+    from the extremes, symmetric and per channel, finds exactly these integers. Biases take the means of
+    the errors. samples: can be gone through more than once; arrays [1, ...] in the order of the file's
+    inputs, of which the first SAMPLES are used.
+    """
+    content = bytearray(model.read_bytes())
+    for part in in_parts(chosen):
+        found = moments(model, part, islice(samples, SAMPLES))
+        for layer in part:
+            _round_layer(content, layer, found[layer.given])
+    return bytes(content)
+
+
+def moments(
+    model: Path, watched: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]
+) -> Mapping[str, Moments]:
+    """Return the moments of each layer's input vectors over the samples, by the layer's output.
+
+    samples: arrays [1, ...] in the order of the file's inputs. Memory is that of one sample's tensors and
+    of the layers' second moments.
+    """
+    interpreter, sums = keeping_tensors(model), Sums(watched)
+    for sample in samples:
+        invoke(interpreter, sample)
+        for layer in watched:
+            value = interpreter.get_tensor(layer.taken)
+            sums.add(layer.given, vectors(layer.windows, layer.image(value)))
+    return sums.moments()
+
+
+def _round_layer(content: bytearray, layer: TfliteLayer, entry: Moments) -> None:
+    rows = read_matrix(content, layer)
+    after, shift = round_matrix(rows, entry, _TOP, biased=layer.bias is not None)
+    write_matrix(content, layer, after)
+    if layer.bias is not None:
+        values = stored(content, layer.bias)
+        values -= shift.astype(np.float32)
