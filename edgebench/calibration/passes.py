@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
+from edgebench.calibration.passes_ends import cost_little
 from edgebench.calibration.passes_equalize import equalize
 from edgebench.calibration.passes_layers import Layer, layers
 from edgebench.calibration.passes_moments import moments
@@ -29,9 +30,6 @@ _BIAS = 2
 
 _ARRANGING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast")
 """Operators after which the values are still the input's."""
-
-_MOST_WEIGHTS, _MOST_WORK = 0.02, 0.05
-"""Shares of a model's weights and multiplications that may stay float at either end of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +97,13 @@ def float_ends(model: ModelProto) -> list[str]:
     answer is the model's. A layer stays float with at most 2 % of the weights and 5 % of the work.
     """
     found = layers(model)
-    total = sum(layer.outputs * layer.windows.columns for layer in found)
-    places = _places(model)
-    work = {
-        layer.given: layer.outputs * layer.windows.columns * places.get(layer.given, 1) for layer in found
-    }
-    ends = [layer for layer in found if layer.taken in _inputs(model) or layer.given in _last(model)]
+    places, ends = _places(model), _inputs(model) | _last(model)
+    weights = [layer.outputs * layer.windows.columns for layer in found]
+    work = [size * places.get(layer.given, 1) for size, layer in zip(weights, found, strict=True)]
     return [
         layer.node.name
-        for layer in ends
-        if layer.outputs * layer.windows.columns <= _MOST_WEIGHTS * total
-        and work[layer.given] <= _MOST_WORK * sum(work.values())
+        for layer, little in zip(found, cost_little(weights, work), strict=True)
+        if little and {layer.taken, layer.given} & ends
     ]
 
 

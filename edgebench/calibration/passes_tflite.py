@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_rounding import round_matrix
 from edgebench.calibration.passes_sums import SAMPLES, Moments, Sums, in_parts
-from edgebench.calibration.passes_tflite_layers import TfliteLayer, read_matrix, stored, write_matrix
+from edgebench.calibration.passes_tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
 from edgebench.calibration.passes_windows import vectors
+from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.calibration.tflite_tap import invoke, keeping_tensors
 
 if TYPE_CHECKING:
@@ -21,6 +24,26 @@ if TYPE_CHECKING:
 
 _TOP = 127
 """The largest integer that stands for a weight: TFLite's own is −127 to 127, whatever the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A file made ready. ranges: in place of those of the table; floats: tensors given in float, by name."""
+
+    content: bytes
+    ranges: dict[str, Range]
+    floats: list[str]
+
+
+def adapt(model: Path, samples: Iterable[Sequence[Array]], *, floats: Sequence[str]) -> Adapted:
+    """Return the file made ready to be quantized.
+
+    samples: can be gone through more than once; arrays [1, ...] in the order of the file's inputs.
+    floats: the tensors whose operators stay float.
+    """
+    found = layers(TfliteGraph(model.read_bytes()))
+    quantized = [layer for layer in found if layer.given not in floats]
+    return Adapted(round_weights(model, quantized, samples), {}, list(floats))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:
@@ -32,10 +55,11 @@ def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[
     inputs, of which the first SAMPLES are used.
     """
     content = bytearray(model.read_bytes())
+    graph = TfliteGraph(content)
     for part in in_parts(chosen):
         found = moments(model, part, islice(samples, SAMPLES))
         for layer in part:
-            _round_layer(content, layer, found[layer.given])
+            _round_layer(graph, layer, found[layer.given])
     return bytes(content)
 
 
@@ -56,10 +80,9 @@ def moments(
     return sums.moments()
 
 
-def _round_layer(content: bytearray, layer: TfliteLayer, entry: Moments) -> None:
-    rows = read_matrix(content, layer)
+def _round_layer(graph: TfliteGraph, layer: TfliteLayer, entry: Moments) -> None:
+    rows = read_matrix(graph, layer)
     after, shift = round_matrix(rows, entry, _TOP, biased=layer.bias is not None)
-    write_matrix(content, layer, after)
+    write_matrix(graph, layer, after)
     if layer.bias is not None:
-        values = stored(content, layer.bias)
-        values -= shift.astype(np.float32)
+        graph.constant(layer.bias)[:] -= shift.astype(np.float32)

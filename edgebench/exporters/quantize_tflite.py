@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Precision, TensorIo
+from edgebench.calibration.passes_tflite import Adapted, adapt
+from edgebench.calibration.passes_tflite_ends import float_ends
+from edgebench.calibration.samples import SampleStore
+from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.tflite_file import open_interpreter
@@ -16,6 +20,7 @@ from edgebench.exporters.tflite_renew import renewed
 from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
+_FLOAT = "no_quantize"
 
 
 def quantize(job: QuantizationJob) -> QuantizationResult:
@@ -35,9 +40,10 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     del ai_edge_quantizer
     makers = {Precision.FP16: _fp16, Precision.W8A32: _dynamic, Precision.W8A8: _static}
     try:
-        tool = quantizer.Quantizer(renewed(job.base.read_bytes()))
-        result = makers[job.precision](tool, job)
-        content = tool.quantize(_calibrate(tool, job)).quantized_model
+        ready = _ready(job) if job.precision is Precision.W8A8 else Adapted(job.base.read_bytes(), {}, [])
+        tool = quantizer.Quantizer(renewed(ready.content))
+        result = makers[job.precision](tool, job, ready)
+        content = tool.quantize(_calibrate(tool, job, ready)).quantized_model
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as err:
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise ExportError(
@@ -48,10 +54,10 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     return result
 
 
-def _fp16(tool: Any, job: QuantizationJob) -> QuantizationResult:
+def _fp16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
     from ai_edge_quantizer import qtyping
 
-    del job
+    del job, ready
     names = qtyping.TFLOperationName
     half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     config = qtyping.OpQuantizationConfig(
@@ -70,25 +76,27 @@ def _fp16(tool: Any, job: QuantizationJob) -> QuantizationResult:
     return QuantizationResult(("weights in float16, arithmetic in float32",), versions=_version())
 
 
-def _dynamic(tool: Any, job: QuantizationJob) -> QuantizationResult:
+def _dynamic(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
     from ai_edge_quantizer import recipe
 
-    del job
+    del job, ready
     tool.load_quantization_recipe(recipe.dynamic_wi8_afp32())
     return QuantizationResult(("int8 weights per channel, ranges at run time",), versions=_version())
 
 
-def _static(tool: Any, job: QuantizationJob) -> QuantizationResult:
+def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
     from ai_edge_quantizer import qtyping, recipe
 
+    names = qtyping.TFLOperationName
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
     if job.io is TensorIo.FLOAT:
-        for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-            tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key="no_quantize")
-    _keep_layers(tool, job.floats)
-    step = f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"
-    kept = [f"in float: {', '.join(job.floats)}"] if job.floats else []
-    return QuantizationResult((step, *kept), versions=_version())
+        for name in (names.INPUT, names.OUTPUT):
+            tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key=_FLOAT)
+    _keep_layers(tool, ready.floats)
+    steps = [f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"]
+    steps += ["weights rounded by calibration samples"] if job.samples else []
+    steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
+    return QuantizationResult(tuple(steps), versions=_version())
 
 
 def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
@@ -101,10 +109,20 @@ def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
     given = "|".join(re.escape(name) for name in floats)
     border = (names.INPUT, names.OUTPUT, names.ALL_SUPPORTED)
     for kind in [name for name in names if name not in border]:
-        tool.update_quantization_recipe(f"^(?:{given});", kind, algorithm_key="no_quantize")
+        tool.update_quantization_recipe(f"^(?:{given});$", kind, algorithm_key=_FLOAT)
 
 
-def _calibrate(tool: Any, job: QuantizationJob) -> Any:
+def _ready(job: QuantizationJob) -> Adapted:
+    """Return the file with what stays float, its weights rounded by the samples where there are any."""
+    # Who asks for int8 inputs and outputs has a device that knows nothing else.
+    ends = float_ends(TfliteGraph(job.base.read_bytes())) if job.io is TensorIo.FLOAT else []
+    floats = list(dict.fromkeys([*ends, *job.floats]))
+    if job.samples is None:
+        return Adapted(job.base.read_bytes(), {}, floats)
+    return adapt(job.base, SampleStore(job.samples), floats=floats)
+
+
+def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:
     """Return the range of every tensor as ai-edge-quantizer takes them; None where it needs none."""
     if not tool.need_calibration:
         return None
@@ -112,12 +130,13 @@ def _calibrate(tool: Any, job: QuantizationJob) -> Any:
         raise ExportError("w8a8 needs the ranges of the activations")
     details = open_interpreter(job.base, str(job.base)).get_tensor_details()
     shapes = {detail["name"]: (1,) * len(detail["shape"]) for detail in details}
+    ranges = {name: tensor.range for name, tensor in job.table.tensors.items()} | ready.ranges
     return {
         name: {
-            "min": np.full(shapes[name], tensor.range.lowest, np.float32),
-            "max": np.full(shapes[name], tensor.range.highest, np.float32),
+            "min": np.full(shapes[name], found.lowest, np.float32),
+            "max": np.full(shapes[name], found.highest, np.float32),
         }
-        for name, tensor in job.table.tensors.items()
+        for name, found in ranges.items()
         if name in shapes
     }
 
