@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_no_percentile_is_judged_from_a_summary(text: str, tmp_path: Path) -> No
         assert result.value is None
         assert result.interval.lower is None
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "SHA-256" in page
+    assert "no percentile follows from it" in page
 
 
 def test_what_a_log_does_not_tell_is_inconclusive(rows: Path, tmp_path: Path) -> None:
@@ -198,6 +199,37 @@ def test_a_log_is_told_by_its_content(name: str, text: str, tmp_path: Path) -> N
     path = write(tmp_path / "log", text)
     head = path.read_bytes()
     assert [tool for tool in IMPORTERS if importer(tool).recognises(head, path)] == [name]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        trtexec([30.0, 31.0]),
+        perf_test_rows(SECONDS[:5]),
+        perf_test_print(SECONDS[:5], verbose=True),
+        google([repetition("B", 0, 1.0)]),
+        classic(),
+        litert_json(),
+    ],
+    ids=["trtexec", "rows", "print", "google", "classic", "litert"],
+)
+def test_line_ends_of_windows_change_nothing(text: str, mark: bytes, tmp_path: Path) -> None:
+    """A log with carriage returns, and with a byte order mark, tells what it told."""
+    plain = write(tmp_path / "plain", text)
+    other = tmp_path / "other"
+    other.write_bytes(mark + text.encode().replace(b"\n", b"\r\n"))
+    (first,), (second,) = (read_log(path, Told(runtime="litert")) for path in (plain, other))
+    assert first.latency_ns.tolist() == second.latency_ns.tolist()
+    assert (first.summary, first.timing, first.load_ns) == (second.summary, second.timing, second.load_ns)
+    assert first.model == second.model
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A log is read more than once, so a pipe is no log, and nobody waits for its other end."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is not a file"):
+        read_log(tmp_path / "pipe", Told())
 
 
 @pytest.mark.parametrize(

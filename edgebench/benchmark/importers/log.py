@@ -26,6 +26,9 @@ NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 NOT_TOLD = "not told"
 """Stands where a log does not say and the user did not either."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some shells put before UTF-8 text."""
+
 _HEAD = 1 << 16
 _LONGEST_NS = 1e15  # eleven days
 _LARGEST_JSON = 1 << 28
@@ -105,6 +108,8 @@ class Importer(Protocol):
 
 def head_of(path: Path) -> bytes:
     """Return the first 64 KiB of a log. Raises InputError where it is absent, empty or not UTF-8 text."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is not a file", hint="save the log first: it is read more than once")
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
@@ -116,7 +121,7 @@ def head_of(path: Path) -> bytes:
         raise InputError(f"{path}: is empty", hint="was the tool's output redirected, and did it end?")
     if b"\0" in head:
         raise InputError(f"{path}: is not a text file", hint="name a log file")
-    return head
+    return head.removeprefix(BYTE_ORDER_MARK)
 
 
 def file_name(path: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.benchmark.evidence import Span, Timing
-from edgebench.benchmark.importers.log import NS, Told, ToolLog, nanoseconds
+from edgebench.benchmark.importers.log import BYTE_ORDER_MARK, NS, Told, ToolLog, nanoseconds
 from edgebench.errors import InputError
 
 _TOOL = "trtexec --exportTimes"
@@ -91,7 +91,7 @@ def _stretches(path: Path) -> Iterator[NDArray[np.float64]]:
         while block := stream.read(_STRETCH):
             left += block
             if not opened:
-                left, opened = left.lstrip().removeprefix(b"["), True
+                left, opened = left.removeprefix(BYTE_ORDER_MARK).lstrip().removeprefix(b"["), True
             cut = left.rfind(b"}") + 1
             if cut:
                 queries = _decoded(left[:cut].lstrip(b", \t\r\n"), path, done)
