@@ -65,7 +65,7 @@ def export(
     """
     from edgebench.calibration.memory import parse_memory
     from edgebench.calibration.methods import Method
-    from edgebench.exporters.export import ExportRequest
+    from edgebench.exporters.export import ExportRequest, check_convertible
     from edgebench.exporters.export import export as export_request
     from edgebench.exporters.source import open_source
 
@@ -75,6 +75,7 @@ def export(
     memory = parse_memory(max_calib_memory)
     calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
     source = open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape])
+    check_convertible(source, chosen)
     request = ExportRequest(
         source=source,
         formats=chosen,

@@ -13,6 +13,7 @@ from edgebench.pipeline_compress import Compression
 from edgebench.pipeline_plan import (
     Plan,
     accuracy_budget,
+    calibration_memory,
     calibration_table,
     data_sha256,
     identity,
@@ -115,6 +116,7 @@ def _export_format(
             calibration_samples=config.calibration_samples,
             calib_table=calibration_table(plan),
             calib_method=config.calibration_method,
+            calib_memory_bytes=calibration_memory(plan.pipeline),
             fresh=fresh,
             parity_data=plan.evaluation or plan.calibration,
             preprocessing=plan.pipeline.data.preprocessing,

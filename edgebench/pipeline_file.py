@@ -84,7 +84,8 @@ class ExportConfig:
     """Which files are made. calibration_samples: at most this many are used.
 
     calibration_method: None for mse, or the table's. calibration_table: what `edgebench calibrate` wrote,
-    in place of calibration data. max_drop: how much top-1 w8a8 may lose, as in 0.5pp or 1%rel. max_float: the
+    in place of calibration data. calibration_memory: the most that calibrating takes beyond the model, as in
+    300MB. max_drop: how much top-1 w8a8 may lose, as in 0.5pp or 1%rel. max_float: the
     most of the multiplications that may stay float for it.
     """
 
@@ -94,6 +95,7 @@ class ExportConfig:
     calibration_samples: int = 256
     calibration_method: Method | None = None
     calibration_table: str | None = None
+    calibration_memory: str | None = None
     max_drop: str | None = None
     max_float: str = DEFAULT_MAX_FLOAT
 
@@ -220,6 +222,7 @@ export:
   precisions: [fp32, w8a8]            # also fp16, w8a32
   io: float                           # float or int8 inputs and outputs of TFLite
   # calibration_method: mse           # also percentile, entropy, min-max, moving-average
+  # calibration_memory: 300MB         # the most that calibrating takes beyond the model
   # calibration_table: table.json     # of edgebench calibrate, in place of data.calibration
   # max_drop: 0.5pp                   # keep layers float until w8a8 loses no more top-1; needs labels
 

@@ -44,9 +44,12 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
 
     Raises ConfigError and DataError for what does not fit, ModelError for a model that is not there.
     """
+    from edgebench.exporters.export import check_convertible
+
     pipeline, base = load_pipeline(path, overrides), path.resolve().parent
     _check_settings(pipeline, base)
     source = open_model(pipeline, base)
+    check_convertible(source, pipeline.export.formats)
     train = _dataset(pipeline.data.train, pipeline, base) if _compresses(pipeline) else None
     return Plan(
         pipeline=pipeline,
@@ -76,6 +79,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
             hint="name data that is not the evaluation's, or a table of edgebench calibrate as "
             "`export.calibration_table`, or take w8a8 out of `export.precisions`",
         )
+    calibration_memory(pipeline)
     open_device(pipeline.benchmark.device)
     parse_cores(pipeline.benchmark.affinity)
     distil = pipeline.compress.distil
@@ -155,3 +159,10 @@ def calibration_table(plan: Plan) -> Path | None:
     """Return the file of ranges that the pipeline names; None where it names none."""
     named = plan.pipeline.export.calibration_table
     return plan.base / named if named else None
+
+
+def calibration_memory(pipeline: Pipeline) -> int | None:
+    """Return the bytes that calibrating may take; None for no bound. Raises ConfigError."""
+    from edgebench.calibration.memory import parse_memory
+
+    return parse_memory(pipeline.export.calibration_memory, "`export.calibration_memory`")

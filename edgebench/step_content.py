@@ -10,6 +10,8 @@ from pathlib import Path
 from edgebench.storage import encode_json, sha256_bytes, sha256_path
 from edgebench.user_code import is_function_spec, source_path
 
+_LOCATION = b"location"
+"""The key under which an ONNX file names a file of weights."""
 _MAKERS = ("compression", "exporters", "calibration")
 
 
@@ -31,11 +33,13 @@ def model_sha256(spec: str, base: Path) -> str | None:
     if is_function_spec(spec) and not path.exists():
         code = source_path(spec, base=base)
         return None if code is None else _files_sha256(code.parent, _code_of(code))
-    if not path.exists():
-        return None
-    if path.suffix.lower() == ".onnx":
-        return _files_sha256(path.parent, [path, *_external_data(path)])
-    return sha256_path(path)
+    return file_sha256(path) if path.exists() else None
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a model's file or folder; with weights in files beside an ONNX file, of all."""
+    beside = _external_data(path) if path.suffix.lower() == ".onnx" else []
+    return _files_sha256(path.parent, [path, *beside]) if beside else sha256_path(path)
 
 
 def _files_sha256(folder: Path, files: list[Path]) -> str:
@@ -60,6 +64,8 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 def _external_data(path: Path) -> list[Path]:
     """Return the files beside an ONNX file that hold its weights; none where it cannot be read."""
+    if not path.is_file() or _LOCATION not in path.read_bytes():  # told without loading a framework
+        return []
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -73,4 +79,5 @@ def _external_data(path: Path) -> list[Path]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    return sorted(file for name in names if (file := path.parent / name).is_file())
+    inside = (path.parent / name for name in names if not {"..", "/"} & set(Path(name).parts))
+    return sorted(file for file in inside if file.is_file())

@@ -121,6 +121,10 @@ MISFITS = {
         "`compress` trains PyTorch models, and m.onnx is onnx",
     ),
     "weights beside weights": (("model.weights=c.npz",), "carries its own weights"),
+    "no amount of memory": (
+        ("export.calibration_memory=lots",),
+        "`export.calibration_memory` 'lots' is not an amount of memory",
+    ),
     "a gate that is none": (("gates=[fast please]",), "fast please"),
 }
 

@@ -17,13 +17,13 @@ _FLOAT_BYTES = 4
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def parse_memory(text: str | None) -> int | None:
-    """Return the bytes that `300MB` or `1GiB` names; None for None. Raises ConfigError."""
+def parse_memory(text: str | None, name: str = "--max-calib-memory") -> int | None:
+    """Return the bytes that `300MB` or `1GiB` names; None for None. Raises ConfigError, naming `name`."""
     if text is None:
         return None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b)\s*", text, re.IGNORECASE)
     if found is None or found[2].upper() not in _UNITS or float(found[1]) <= 0:
-        raise ConfigError(f"--max-calib-memory {text!r} is not an amount of memory", hint="as in 300MB")
+        raise ConfigError(f"{name} {text!r} is not an amount of memory", hint="as in 300MB")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
@@ -48,8 +48,9 @@ def bins_within(limit: int | None, graph: Watchable, folds: int, what: str) -> i
         if bins < LEAST_BINS:
             least = needed_bytes(graph, LEAST_BINS, folds)
             raise InputError(
-                f"--max-calib-memory {limit / 1e6:.4g} MB is too little for {what}: {len(graph.sizes)} "
+                f"{limit / 1e6:.4g} MB is too little for {what}: {len(graph.sizes)} "
                 f"tensors with {LEAST_BINS} bins each and one inference take {least / 1e6:.4g} MB",
-                hint=f"--max-calib-memory {-(-least // 10**6)}MB, or a smaller --input-shape",
+                hint=f"--max-calib-memory {-(-least // 10**6)}MB, `export.calibration_memory` in a pipeline; "
+                "or a smaller input shape",
             )
     return bins

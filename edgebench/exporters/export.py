@@ -39,7 +39,6 @@ def export(request: ExportRequest, *, progress: Progress = silent) -> ExportResu
 
 
 def _check(request: ExportRequest) -> None:
-    check_convertible(request.source, request.formats)
     given = (request.calibration, request.calib_table, request.calib_random or None)
     if Precision.W8A8 in request.precisions and given == (None, None, None):
         raise ConfigError(
@@ -74,7 +73,7 @@ def check_convertible(source: Source, formats: Sequence[Format]) -> None:
     if source.kind is SourceKind.TFLITE and Format.TFLITE not in formats:
         raise InputError(
             f"{source.model}: a TFLite file is not converted to {', '.join(formats)}",
-            hint="take --format tflite, or export the model that it was made from",
+            hint="take format tflite, or export the model that it was made from",
         )
 
 

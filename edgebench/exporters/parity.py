@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgebench.artifact import Format, Parity, Precision, TensorSpec
+from edgebench.artifact import Format, Parity, Precision
 from edgebench.errors import ExportError
 from edgebench.exporters import onnx_file, tflite_file
-from edgebench.exporters.samples import check_fit
+from edgebench.exporters.real_values import run_in_calls
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,44 +95,14 @@ def check(parity: Parity, precision: Precision) -> tuple[str, ...]:
 
 def _run_onnx(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
     session = onnx_file.open_session(path, path.name)
-    inputs = onnx_file.session_specs(session.get_inputs())
-    outputs = onnx_file.session_specs(session.get_outputs())
-    step = _BATCH if all(spec.shape[:1] == (-1,) for spec in inputs) else 1
-    return _in_steps(samples, inputs, outputs, step, lambda values: onnx_file.answer(session, values))
+    ends = onnx_file.session_specs(session.get_inputs()), onnx_file.session_specs(session.get_outputs())
+    return run_in_calls(samples, *ends, lambda values: onnx_file.answer(session, values), largest=_BATCH)
 
 
 def _run_tflite(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
     interpreter = tflite_file.open_interpreter(path, path.name)
-    inputs, outputs = tflite_file.tensor_specs(interpreter)
-    return _in_steps(samples, inputs, outputs, 1, lambda values: tflite_file.answer(interpreter, values))
-
-
-def _in_steps(
-    samples: Sequence[Array],
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    step: int,
-    run: Any,
-) -> list[NDArray[np.float32]]:
-    check_fit(samples, inputs)
-    parts = []
-    for start in range(0, len(samples[0]), step):
-        chunk = [array[start : start + step] for array in samples]
-        values = [_stored(array, spec) for array, spec in zip(chunk, inputs, strict=True)]
-        parts.append([_real(y, spec) for y, spec in zip(run(values), outputs, strict=True)])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _stored(real: Array, spec: TensorSpec) -> Array:
-    if spec.quantization is not None:
-        return spec.quantization.stored(real, spec.dtype)
-    return real.astype(spec.dtype)
-
-
-def _real(stored: Array, spec: TensorSpec) -> NDArray[np.float32]:
-    if spec.quantization is not None and stored.dtype.kind in "iu":
-        return spec.quantization.real(stored)
-    return stored.astype(np.float32)
+    ends = tflite_file.tensor_specs(interpreter)
+    return run_in_calls(samples, *ends, lambda values: tflite_file.answer(interpreter, values), largest=1)
 
 
 def _sqnr_db(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> float | None:

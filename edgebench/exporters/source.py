@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgebench.artifact import SourceRecord
 from edgebench.errors import InputError, ModelError
+from edgebench.step_content import file_sha256
 from edgebench.storage import sha256_path
 from edgebench.user_code import is_function_spec, resolve_function_spec, source_path
 
@@ -84,7 +85,7 @@ def open_source(
         raise InputError(
             f"--weights {weights}: {path.name} carries its own weights", hint="leave out --weights"
         )
-    record = SourceRecord(model=model, kind=kind, sha256=sha256_path(path))
+    record = SourceRecord(model=model, kind=kind, sha256=file_sha256(path))
     return Source(model, kind, path, None, None, record, shapes)
 
 

@@ -5,7 +5,7 @@ real values in, real values out: float32[N, ...] for each output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from edgebench.artifact import Format, TensorSpec
 from edgebench.benchmark.inputs import LARGEST_BATCH
 from edgebench.errors import ModelError
 from edgebench.exporters import tflite_file
+from edgebench.exporters.real_values import real_values, run_in_calls, stored_values
 from edgebench.exporters.samples import check_fit, read_samples, write_reference
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.storage import from_plain, storage_errors
@@ -22,9 +23,8 @@ from edgebench.storage import from_plain, storage_errors
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgebench.exporters.real_values import Call
     from edgebench.exporters.samples import Array
-
-    Call = Callable[[list[Array]], Sequence[Array]]
 
 
 def source(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -62,46 +62,6 @@ def artifact(arguments: dict[str, Any]) -> dict[str, Any]:
         )
         np.savez(out, **{f"out_{index}": array for index, array in enumerate(given)})  # type: ignore[arg-type]
     return {"runtime": runtime, "answers": str(out)}
-
-
-def run_in_calls(
-    samples: Sequence[Array],
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    call: Call,
-    *,
-    largest: int,
-) -> list[NDArray[np.float32]]:
-    """Return an artifact's real-valued answers; a batch that is fixed is filled up with the last sample.
-
-    Raises DataError where the samples do not fit.
-    """
-    check_fit(samples, inputs)
-    stored = [stored_values(array, spec) for array, spec in zip(samples, inputs, strict=True)]
-    fixed = max([spec.shape[0] for spec in inputs if spec.shape], default=1)
-    step = fixed if fixed > 0 else largest
-    parts = []
-    for start in range(0, len(samples[0]), step):
-        order = np.arange(start, start + step)
-        kept = order[order < len(samples[0])]
-        order = np.minimum(order, len(samples[0]) - 1) if fixed > 1 else kept
-        given = call([array[order] for array in stored])
-        parts.append([real_values(y, spec)[: len(kept)] for y, spec in zip(given, outputs, strict=True)])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def stored_values(real: Array, spec: TensorSpec) -> Array:
-    """Return real values as an artifact's input takes them."""
-    if spec.quantization is not None:
-        return spec.quantization.stored(real, spec.dtype)
-    return real.astype(spec.dtype)
-
-
-def real_values(stored: Array, spec: TensorSpec) -> NDArray[np.float32]:
-    """Return what an artifact's output gave as real values."""
-    if spec.quantization is not None and stored.dtype.kind in "iu":
-        return spec.quantization.real(stored)
-    return stored.astype(np.float32)
 
 
 def read_answers(path: Path) -> list[NDArray[np.float32]]:

@@ -13,8 +13,8 @@ from edgebench.artifact import Artifact, Format
 from edgebench.benchmark.agent_run import RUNTIMES, AgentHost, open_host
 from edgebench.benchmark.inputs import LARGEST_BATCH, Grouping, calls
 from edgebench.devices.registry import open_device
+from edgebench.exporters.real_values import real_values, stored_values
 from edgebench.exporters.samples import check_fit
-from edgebench.ladder.answers import real_values, stored_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

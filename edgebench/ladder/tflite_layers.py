@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebench.artifact import Quantization
+from edgebench.exporters.real_values import stored_values
 from edgebench.exporters.tflite_file import tensor_specs
-from edgebench.ladder.answers import plain_interpreter, stored_values
+from edgebench.ladder.answers import plain_interpreter
 from edgebench.ladder.noise import Noise
 from edgebench.ladder.record import Anatomy, Layer
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models.small_onnx import save_classifier
-from processes import edgebench
+from processes import edgebench, fails
+from tiny_pipelines import write_onnx_pipeline
 
 
 def write(folder: Path, *, count: int = 64, **more: np.ndarray) -> tuple[str, ...]:
@@ -17,15 +18,6 @@ def write(folder: Path, *, count: int = 64, **more: np.ndarray) -> tuple[str, ..
     x = np.random.default_rng(0).normal(size=(count, 16)).astype(np.float32)
     np.savez(folder / "c.npz", **{"x": x, **more})
     return ("calibrate", "m.onnx", "--calib-data", "c.npz", "-f", "onnx", "-o", "t.json")
-
-
-def fails(cwd: Path, *argv: str, words: str, code: int = 2) -> str:
-    """Run the program, require the exit code, the words on stderr and no traceback."""
-    done = edgebench(*argv, cwd=cwd)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def test_calibrate_then_export(tmp_path: Path) -> None:
@@ -117,3 +109,11 @@ def test_a_pipeline_takes_a_table_or_a_method(tmp_path: Path, key: str) -> None:
     (evidence,) = tmp_path.glob("runs/**/evidence.json")
     notes = " ".join(json.loads(evidence.read_text())["notes"])
     assert "the int8 accuracy may read too high" in notes
+
+
+def test_a_pipeline_bounds_the_memory_of_calibrating(tmp_path: Path) -> None:
+    """`export.calibration_memory` too small for the graph ends the run with code 2 and what suffices."""
+    write_onnx_pipeline(tmp_path)
+    argv = ("run", "p.yaml", "export.calibration_memory=20KB")
+    said = fails(tmp_path, *argv, words="0.02 MB is too little for the onnx graph: 3 tensors")
+    assert "`export.calibration_memory` in a pipeline" in said

@@ -15,6 +15,7 @@ from edgebench.exporters.converters import ConversionJob
 from edgebench.exporters.onnx_file import open_session, opset, read_onnx
 from edgebench.exporters.onnx_source import to_onnx
 from edgebench.exporters.source import open_source
+from edgebench.storage import sha256_path
 
 
 def convert(path: Path, out: Path, samples: np.ndarray | None = None) -> onnx.ModelProto:
@@ -72,6 +73,21 @@ def test_external_weights_come_inside(tmp_path: Path) -> None:
     (tmp_path / "ext.bin").unlink()
     with pytest.raises(ModelError, match="not a readable ONNX"):
         read_onnx(tmp_path / "ext.onnx")
+
+
+def test_the_record_covers_external_weights(tmp_path: Path) -> None:
+    """A source's hash is the file's, and changes with the weights beside it where there are some."""
+    plain = save_classifier(tmp_path / "m.onnx")
+    assert open_source(str(plain)).record.sha256 == sha256_path(plain)
+    path = tmp_path / "ext.onnx"
+    onnx.save_model(onnx.load(plain), path, save_as_external_data=True, location="e.bin", size_threshold=0)
+    first = open_source(str(path)).record.sha256
+    assert first != sha256_path(path)
+    content = (tmp_path / "e.bin").read_bytes()
+    (tmp_path / "e.bin").write_bytes(b"\1" + content[1:])
+    assert open_source(str(path)).record.sha256 != first
+    path.write_bytes(path.read_bytes().replace(b"e.bin", b"/root"))
+    assert open_source(str(path)).record.sha256 == sha256_path(path)
 
 
 def test_external_weights_do_not_reach_outside(tmp_path: Path) -> None:

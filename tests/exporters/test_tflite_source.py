@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from models.small_tflite import save_tflite, weights
+from tiny_pipelines import write_onnx_pipeline
 
+from edgebench import api
 from edgebench.artifact import Format, Precision
 from edgebench.calibration.table import read_table
 from edgebench.datasets import Dataset
@@ -67,13 +69,22 @@ def test_a_file_that_is_read_already_is_not_written_anew(tmp_path: Path) -> None
 def test_other_formats_are_skipped_or_refused(tmp_path: Path) -> None:
     """TFLite is not made into ONNX: skipped beside TFLite, and refused with what to do where asked alone."""
     model = save_tflite(tmp_path / "m.tflite")
-    both = {"formats": (Format.ONNX, Format.TFLITE), "precisions": (Precision.FP32,)}
-    result = exported(model, tmp_path / "out", vectors(16), **both)
+    result = api.export(str(model), out=tmp_path / "out", formats="onnx,tflite")
     assert [artifact.format for artifact in result.artifacts] == [Format.TFLITE]
     assert result.skipped[0].reason == "tflite is not converted to onnx"
     with pytest.raises(InputError, match="not converted to onnx") as caught:
-        exported(model, tmp_path / "two", vectors(16), formats=(Format.ONNX,))
-    assert caught.value.hint == "take --format tflite, or export the model that it was made from"
+        api.export(str(model), out=tmp_path / "two", formats="onnx")
+    assert caught.value.hint == "take format tflite, or export the model that it was made from"
+
+
+def test_a_pipeline_exports_it_to_tflite_alone(tmp_path: Path) -> None:
+    """A pipeline of both formats skips ONNX; one of ONNX alone is refused before any work."""
+    write_onnx_pipeline(tmp_path, model="model: {model: m.tflite}", export="export: {precisions: [fp32]}")
+    save_tflite(tmp_path / "m.tflite")
+    run = api.run(tmp_path / "p.yaml", out=tmp_path / "runs")
+    assert [path.name for path in (run / "artifacts").glob("*.tflite")] == ["tiny.fp32.tflite"]
+    with pytest.raises(InputError, match="a TFLite file is not converted to onnx"):
+        api.run(tmp_path / "p.yaml", overrides=("export.formats=[onnx]",), out=tmp_path / "runs")
 
 
 def test_a_calibration_table_is_made_of_it_and_taken(tmp_path: Path) -> None:
