@@ -38,11 +38,12 @@ def run_in_calls(
     step = fixed if fixed > 0 else largest
     parts = []
     for start in range(0, len(samples[0]), step):
-        order = np.arange(start, start + step)
-        kept = order[order < len(samples[0])]
-        order = np.minimum(order, len(samples[0]) - 1) if fixed > 1 else kept
+        own = range(start, min(start + step, len(samples[0])))
+        filled = fixed > len(own)
+        order = [*own, *[own[-1]] * (fixed - len(own))] if filled else [*own]
         given = call([array[order] for array in stored])
-        parts.append([real_values(y, spec)[: len(kept)] for y, spec in zip(given, outputs, strict=True)])
+        answers = [real_values(y, spec) for y, spec in zip(given, outputs, strict=True)]
+        parts.append([y[: len(own)] for y in answers] if filled else answers)
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 

@@ -69,7 +69,7 @@ def test_bad_input_is_one_line_and_a_hint(tmp_path: Path) -> None:
     fails(tmp_path, *argv, "--method", "magic", words="'magic' is not one of")
     fails(tmp_path, "calibrate", "m.onnx", "-o", "t.json", words="--calib-data")
     (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
-    fails(tmp_path, "calibrate", "m.tflite", *argv[2:], words="edgebench benchmark measures it as it is")
+    fails(tmp_path, "calibrate", "m.tflite", *argv[2:], words="take format tflite")
     assert not (tmp_path / "t.json").exists()
     export = ("export", "m.onnx", "-f", "onnx", "--int8", "--calib-table", "t.json")
     assert "hint: calibrate again" in fails(tmp_path, *export, words="t.json: no such file")
