@@ -226,3 +226,20 @@ def test_ctrl_c_in_a_single_verb(argv: tuple[str, ...], stage: Stage, tmp_path: 
     assert not list(tmp_path.glob("artifacts/*.onnx*"))
     done = edgebench(*argv, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_while_the_program_is_being_loaded_leaves_no_traceback(tmp_path: Path) -> None:
+    """A Ctrl-C before the command line is there, as on a slow disk, ends the process without a word."""
+    (tmp_path / "click.py").write_text(
+        "import sys, time\nprint('loading', file=sys.stderr, flush=True)\ntime.sleep(30)\n"
+    )
+    ended = broken_off(
+        "doctor",
+        cwd=tmp_path,
+        reached=lambda line: line == "loading\n",
+        send=interrupt,
+        PYTHONPATH=os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]),
+    )
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr == "loading\n"
+    assert ended.seconds < AT_MOST_S
