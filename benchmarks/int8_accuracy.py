@@ -32,7 +32,7 @@ def measure(case: Case, runtime: str, folder: Path) -> tuple[list[Row], list[str
     """Return the rows of one model in one runtime, and what was not run."""
     fp32, ours = export(case, runtime, folder)
     made, missing = {OURS: ours}, []
-    for index, (who, make) in enumerate(peers(runtime).items()):
+    for index, (who, make) in enumerate(peers(runtime, text=bool(case.names)).items()):
         task = Task(case, fp32, folder / f"peer_{index}.{runtime}")
         try:
             make(task)
@@ -48,15 +48,16 @@ def _reason(err: Exception) -> str:
 
 
 def _rows(case: Case, runtime: str, fp32: Path, made: dict[str, Path]) -> list[Row]:
-    seconds = latencies([fp32, *made.values()], case.images[0])
-    before = answers(fp32, case.images)
+    feeds = [case.feed(image) for image in case.images]
+    seconds = latencies([fp32, *made.values()], feeds[0])
+    before = answers(fp32, feeds)
     right = float((before.argmax(1) == case.labels).mean() * 100)
     print(f"{case.name} {runtime}: fp32 {right:.2f} %, {seconds[0] * 1e3:.3f} ms", flush=True)
     return [
         row(
             (case.name, runtime, who),
             case.labels,
-            (before, answers(path, case.images)),
+            (before, answers(path, feeds)),
             size=path.stat().st_size / fp32.stat().st_size,
             latency=taken / seconds[0],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -14,7 +14,7 @@ from bench import Goal
 
 OURS = "edgebench"
 CONFIDENCE = 0.95
-_ROUNDS, _CALLS = 7, 40
+_ROUNDS, _CALLS, _SECONDS = 7, 40, 0.5
 _MEAN_CHURN, _DECIBELS, _SIZE = 0.7, 3.0, 0.30
 
 
@@ -38,35 +38,39 @@ class Row:
     right: np.ndarray
 
 
-def runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the file, opened on one thread, as a function of one sample [1, ...]."""
+Run = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+def runner(path: Path) -> Run:
+    """Return the file, opened on one thread, as a function of one sample's inputs [1, ...]."""
     return _onnx(path) if path.suffix == ".onnx" else _tflite(path)
 
 
-def _onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx(path: Path) -> Run:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    names = [entry.name for entry in session.get_inputs()]
 
-    def run(sample: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {name: sample})[0])
+    def run(sample: Sequence[np.ndarray]) -> np.ndarray:
+        return np.asarray(session.run(None, dict(zip(names, sample, strict=True)))[0])
 
     return run
 
 
-def _tflite(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _tflite(path: Path) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
-    given, taken = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    given, taken = interpreter.get_input_details(), interpreter.get_output_details()[0]
 
-    def run(sample: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(given["index"], _stored(sample, given))
+    def run(sample: Sequence[np.ndarray]) -> np.ndarray:
+        for detail, part in zip(given, sample, strict=True):
+            interpreter.set_tensor(detail["index"], _stored(part, detail))
         interpreter.invoke()
         return _real(interpreter.get_tensor(taken["index"]), taken)
 
@@ -74,8 +78,8 @@ def _tflite(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _stored(sample: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    if detail["dtype"] is np.float32:
-        return sample
+    if detail["quantization"][0] == 0:
+        return sample.astype(detail["dtype"])  # float, or a text's tokens
     scale, zero = detail["quantization"]
     bounds = np.iinfo(detail["dtype"])
     return np.clip(np.rint(sample / scale) + zero, bounds.min, bounds.max).astype(detail["dtype"])
@@ -88,26 +92,28 @@ def _real(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     return (values.astype(np.float32) - zero) * scale
 
 
-def answers(path: Path, images: np.ndarray) -> np.ndarray:
-    """Return the scores of every image, float64 [N, classes]."""
+def answers(path: Path, feeds: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
+    """Return the scores of every sample, float64 [N, classes]."""
     run = runner(path)
-    return np.concatenate([run(image[None]).reshape(1, -1) for image in images]).astype(np.float64)
+    return np.concatenate([run(feed).reshape(1, -1) for feed in feeds]).astype(np.float64)
 
 
-def latencies(paths: Sequence[Path], image: np.ndarray) -> list[float]:
+def latencies(paths: Sequence[Path], feed: Sequence[np.ndarray]) -> list[float]:
     """Return the seconds of a call of each file: the median of rounds in which they take turns."""
     runs = [runner(path) for path in paths]
     for run in runs:
-        run(image[None])
-    rounds = [[_timed(run, image[None]) for run in runs] for _ in range(_ROUNDS)]
+        run(feed)
+    rounds = [[_timed(run, feed) for run in runs] for _ in range(_ROUNDS)]
     return [median(column) for column in zip(*rounds, strict=True)]
 
 
-def _timed(run: Callable[[np.ndarray], np.ndarray], sample: np.ndarray) -> float:
-    start = time.perf_counter()
-    for _ in range(_CALLS):
-        run(sample)
-    return (time.perf_counter() - start) / _CALLS
+def _timed(run: Run, feed: Sequence[np.ndarray]) -> float:
+    """Return the seconds of a call: the mean of _CALLS, or of as many as half a second holds."""
+    start, calls = time.perf_counter(), 0
+    while calls == 0 or (calls < _CALLS and time.perf_counter() - start < _SECONDS):
+        run(feed)
+        calls += 1
+    return (time.perf_counter() - start) / calls
 
 
 def row(place: tuple[str, str, str], labels: np.ndarray, scores: Sequence[np.ndarray], **more: float) -> Row:

@@ -31,8 +31,11 @@ def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:
     from edgebench import api
 
     data = folder / "calibration.npz"
-    zeros = np.zeros(len(case.calibration), np.int64)
-    np.savez(data, x=case.calibration, y=zeros)
+    names = case.names or ("x",)
+    arrays = zip(
+        names, np.moveaxis(case.calibration, 1, 0) if case.names else [case.calibration], strict=True
+    )
+    np.savez(data, y=np.zeros(len(case.calibration), np.int64), **dict(arrays))
     api.export(
         case.source,
         out=folder,
@@ -41,17 +44,20 @@ def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:
         precisions="fp32,w8a8",
         calib_data=str(data),
         calib_samples=len(case.calibration),
-        input_shape=[",".join(map(str, (1, *case.images.shape[1:])))],
+        # a text model's tokens are integers, which its data tells and shapes do not
+        input_shape=[] if case.names else [",".join(map(str, (1, *case.images.shape[1:])))],
         name="net",
         overwrite=True,
     )
     return folder / f"net.fp32.{runtime}", folder / f"net.w8a8.{runtime}"
 
 
-def peers(runtime: str) -> dict[str, Callable[[Task], None]]:
-    """Return the peers of a runtime by name."""
+def peers(runtime: str, *, text: bool = False) -> dict[str, Callable[[Task], None]]:
+    """Return the peers of a runtime by name. text: those too that are recommended for transformers."""
     if runtime == "tflite":
-        return {"ai-edge-quantizer static": _ai_edge, "TFLiteConverter PTQ": _converter}
+        dynamic = {"ai-edge-quantizer dynamic, w8a32": _ai_edge_dynamic} if text else {}
+        return {"ai-edge-quantizer static": _ai_edge, "TFLiteConverter PTQ": _converter, **dynamic}
+    for_text = {"onnxruntime min-max, MatMul alone": _products, "onnxruntime dynamic, w8a32": _dynamic}
     return {
         "onnxruntime min-max": lambda task: _onnxruntime(task, "MinMax"),
         "onnxruntime percentile": lambda task: _onnxruntime(task, "Percentile"),
@@ -60,6 +66,7 @@ def peers(runtime: str) -> dict[str, Callable[[Task], None]]:
         "onnxruntime min-max U8S8 7 bits": _reduced,
         "NNCF": _nncf,
         "Olive": _olive,
+        **(for_text if text else {}),
     }
 
 
@@ -67,7 +74,7 @@ def _reader(task: Task) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader
 
-    name = _onnx_input(onnx.load(task.fp32))
+    names = _onnx_inputs(onnx.load(task.fp32))
 
     class Reader(CalibrationDataReader):  # type: ignore[misc, no-any-unimported]
         def __init__(self) -> None:
@@ -75,14 +82,14 @@ def _reader(task: Task) -> Any:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             sample = next(self._feeds, None)
-            return None if sample is None else {name: sample[None]}
+            return None if sample is None else dict(zip(names, task.case.feed(sample), strict=True))
 
     return Reader()
 
 
-def _onnx_input(network: Any) -> str:
+def _onnx_inputs(network: Any) -> list[str]:
     weights = {tensor.name for tensor in network.graph.initializer}
-    return str(next(entry.name for entry in network.graph.input if entry.name not in weights))
+    return [entry.name for entry in network.graph.input if entry.name not in weights]
 
 
 def _onnxruntime(task: Task, method: str, *, per_channel: bool = True, **settings: Any) -> None:
@@ -111,6 +118,21 @@ def _reduced(task: Task) -> None:
     _onnxruntime(task, "MinMax", activation_type=QuantType.QUInt8, reduce_range=True)
 
 
+def _products(task: Task) -> None:
+    """As its transformer tools choose: products and the embedding, nothing between."""
+    _onnxruntime(task, "MinMax", op_types_to_quantize=["MatMul", "Gemm", "Gather"])
+
+
+def _dynamic(task: Task) -> None:
+    """As its documentation recommends for transformers: ranges at run time."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = task.out.with_suffix(".prepared.onnx")
+    quant_pre_process(str(task.fp32), str(prepared), skip_symbolic_shape=True)
+    quantize_dynamic(str(prepared), str(task.out), per_channel=True, weight_type=QuantType.QInt8)
+
+
 def _nncf(task: Task) -> None:
     try:
         import nncf
@@ -118,10 +140,11 @@ def _nncf(task: Task) -> None:
         raise RefusedError("not installed: pip install nncf") from err
     import onnx
 
-    network = onnx.load(task.fp32)
-    name = _onnx_input(network)
-    samples = nncf.Dataset(task.case.calibration, lambda sample: {name: sample[None]})
-    onnx.save(nncf.quantize(network, samples, subset_size=len(task.case.calibration)), task.out)
+    network, case = onnx.load(task.fp32), task.case
+    names = _onnx_inputs(network)
+    samples = nncf.Dataset(case.calibration, lambda sample: dict(zip(names, case.feed(sample), strict=True)))
+    kind = nncf.ModelType.TRANSFORMER if case.names else None
+    onnx.save(nncf.quantize(network, samples, model_type=kind, subset_size=len(case.calibration)), task.out)
 
 
 def _olive(task: Task) -> None:
@@ -133,20 +156,33 @@ def _ai_edge(task: Task) -> None:
     from ai_edge_quantizer import quantizer, recipe
 
     tool = quantizer.Quantizer(str(task.fp32), recipe.static_wi8_ai8())
-    name = _signature_input(task.fp32)
-    result = tool.calibrate(
-        {"serving_default": [{name: sample[None]} for sample in task.case.calibration]}, num_threads=1
-    )
+    details = _signature_inputs(task.fp32)
+    feeds = [
+        {name: part.astype(kind) for (name, kind), part in zip(details, task.case.feed(sample), strict=True)}
+        for sample in task.case.calibration
+    ]
+    result = tool.calibrate({"serving_default": feeds}, num_threads=1)
     task.out.write_bytes(tool.quantize(result).quantized_model)
 
 
-def _signature_input(path: Path) -> str:
+def _ai_edge_dynamic(task: Task) -> None:
+    from ai_edge_quantizer import quantizer, recipe
+
+    tool = quantizer.Quantizer(str(task.fp32), recipe.dynamic_wi8_afp32())
+    task.out.write_bytes(tool.quantize().quantized_model)
+
+
+def _signature_inputs(path: Path) -> list[tuple[str, Any]]:
+    """Return names and dtypes in the order of the model's inputs."""
     from ai_edge_litert.interpreter import Interpreter
 
-    signatures = Interpreter(model_path=str(path)).get_signature_list()
-    if "serving_default" not in signatures:
+    interpreter = Interpreter(model_path=str(path))
+    if "serving_default" not in interpreter.get_signature_list():
         raise RefusedError("the model has no signature, which it demands")
-    return str(next(iter(signatures["serving_default"]["inputs"])))
+    named = interpreter.get_signature_runner("serving_default").get_input_details()
+    places = {detail["index"]: place for place, detail in enumerate(interpreter.get_input_details())}
+    ordered = sorted(named.items(), key=lambda item: places[item[1]["index"]])
+    return [(name, detail["dtype"]) for name, detail in ordered]
 
 
 def _converter(task: Task) -> None:

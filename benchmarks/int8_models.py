@@ -25,7 +25,7 @@ class Case:
     """One model and its data, preprocessed: calibration and images float32 [N, ...], labels int64 [N].
 
     source: what edgebench exports. keras: the file for TFLiteConverter, where the source is one. No
-    image is in both parts.
+    image is in both parts. names: of the inputs of a text model, whose samples are [inputs, tokens].
     """
 
     name: str
@@ -36,6 +36,11 @@ class Case:
     labels: np.ndarray
     weights: Path | None = None
     keras: Path | None = None
+    names: tuple[str, ...] = ()
+
+    def feed(self, sample: np.ndarray) -> list[np.ndarray]:
+        """Return the model's inputs [1, ...] for one of the samples."""
+        return [part[None] for part in (sample if self.names else [sample])]
 
 
 def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
@@ -50,6 +55,8 @@ def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
     if not ASSETS.is_dir():
         print("no ../shared/assets here: only the models trained by this benchmark", flush=True)
         return
+    from int8_text import text_cases
+
     makers: tuple[Callable[[], Case], ...] = (
         lambda: resnet("resnet20", "resnet20-12fca82f.th"),
         resnet8,
@@ -62,6 +69,7 @@ def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
     )
     for make in makers:
         yield make()
+    yield from text_cases(folder)
 
 
 def digits(folder: Path, name: str) -> Case:

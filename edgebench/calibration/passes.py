@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from edgebench.calibration.attention import attends
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_ends import cost_little
@@ -20,6 +21,7 @@ from edgebench.calibration.passes_layers import Layer, layers
 from edgebench.calibration.passes_moments import moments
 from edgebench.calibration.passes_ranges import measured_ranges, summand_ranges
 from edgebench.calibration.passes_rounding import round_weights
+from edgebench.calibration.passes_smooth import Balanced, balance
 from edgebench.calibration.passes_sums import SAMPLES, in_parts
 
 if TYPE_CHECKING:
@@ -54,13 +56,23 @@ def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, metho
     model = flat_biases(model)
     floats = float_ends(model)
     model, moved = equalize(model, samples, bits=bits, floats=floats)
-    quantized = [layer for layer in layers(model) if layer.node.name not in floats]
+    balanced = Balanced(model, {})
+    if attends(model):
+        balanced = balance(model, _quantized(model, floats), samples, bits=bits)
     return Adapted(
-        model=adapt_weights(model, quantized, samples, bits=bits),
-        unrounded=model,
-        ranges={**measured_ranges(model, moved, samples, method), **summand_ranges(model, samples, method)},
+        model=adapt_weights(balanced.model, _quantized(balanced.model, floats), samples, bits=bits),
+        unrounded=balanced.model,
+        ranges={
+            **measured_ranges(model, moved, samples, method),
+            **summand_ranges(model, samples, method),
+            **balanced.ranges,
+        },
         floats=floats,
     )
+
+
+def _quantized(model: ModelProto, floats: Sequence[str]) -> list[Layer]:
+    return [layer for layer in layers(model) if layer.node.name not in floats]
 
 
 def adapt_weights(

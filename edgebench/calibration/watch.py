@@ -121,11 +121,13 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     """Return an ONNX file ready to be watched. sample: one, whose shapes the others have."""
     import onnx
 
-    from edgebench.calibration import onnx_tap
+    from edgebench.calibration import attention, onnx_tap
 
     network = onnx.load(model)
     feed = _feeds(network)
     found = onnx_tap.watched(network, {name: array.shape for name, array in feed(sample).items()})
+    masks = attention.masks(network)  # they may be infinite, and stay float
+    found = {name: length for name, length in found.items() if name not in masks}
     lengths = {name: length for name, length in found.items() if length is not None}
     if len(lengths) < len(found):
         counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(sample))[0]

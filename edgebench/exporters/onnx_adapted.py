@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
 from edgebench.calibration.passes_layers import layers, read_constant, write_constant
+from edgebench.calibration.passes_smooth import unclipped
 from edgebench.calibration.samples import SampleStore
 from edgebench.exporters.quantizers import QuantizationJob
 from edgebench.storage import read_json, storage_errors, write_json
@@ -35,7 +36,8 @@ def adapted(network: ModelProto, job: QuantizationJob) -> Adapted:
     kept = [given[name] for name in job.floats]
     if job.samples is None:
         flat = flat_biases(network)
-        return Adapted(flat, flat, {}, list(dict.fromkeys([*float_ends(flat), *kept])))
+        ranges = unclipped(flat, job.table) if job.table else {}
+        return Adapted(flat, flat, ranges, list(dict.fromkeys([*float_ends(flat), *kept])))
     ready = _rounded(network, job, job.samples)
     _restore(ready.model, ready.unrounded, kept)
     return replace(ready, floats=list(dict.fromkeys([*ready.floats, *kept])))

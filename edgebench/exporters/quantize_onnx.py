@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Precision
+from edgebench.calibration.attention import float_between
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_floats import shield_floats
 from edgebench.calibration.passes_kept import set_aside
@@ -99,6 +100,7 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     bits = job.target.weight_bits
     network, put_back = set_aside(load_model_with_shape_infer(prepared(job.base)))
     ready = adapted(network, job)
+    between = float_between(ready.model)
     tool = QDQQuantizer(
         ready.model,
         per_channel=True,
@@ -107,9 +109,10 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         activation_qType=QuantType.QUInt8,
         tensors_range=_ranges(job.table, ready.ranges),
         nodes_to_quantize=[],
-        nodes_to_exclude=ready.floats,
+        nodes_to_exclude=[*ready.floats, *between],
         op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
-        extra_options={},
+        # What a product of a transformer gives goes on as float, so that it loses nothing.
+        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]} if between else {},
     )
     tool.quantize_model()
     made = put_back(shield_floats(slim(in_order(tool.model.model)), ready.floats))
@@ -118,6 +121,7 @@ def _static(job: QuantizationJob) -> QuantizationResult:
     step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
     steps = [step, "weights rounded by calibration samples"] if job.samples else [step]
     steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
+    steps += ["in float: all of the transformer but products with constants"] if between else []
     return QuantizationResult(tuple(steps), notes=_float_notes(network))
 
 

@@ -113,8 +113,10 @@ def quantized(
     return plain, quantize(adapted.model, ranges | adapted.ranges, adapted.floats, bits=bits)
 
 
-def quantize(model: ModelProto, ranges: dict[str, Any], floats: list[str], *, bits: int) -> ModelProto:
-    """Return Q/DQ with uint8 activations and int8 weights per channel."""
+def quantize(
+    model: ModelProto, ranges: dict[str, Any], floats: list[str], *, bits: int, outputs: bool = True
+) -> ModelProto:
+    """Return Q/DQ with uint8 activations and int8 weights per channel. outputs: of products too."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -134,7 +136,7 @@ def quantize(model: ModelProto, ranges: dict[str, Any], floats: list[str], *, bi
         nodes_to_quantize=[],
         nodes_to_exclude=floats,
         op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "GlobalAveragePool", "Flatten"],
-        extra_options={},
+        extra_options={} if outputs else {"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
     )
     tool.quantize_model()
     tool.model.topological_sort()
