@@ -62,6 +62,7 @@ class TfliteGraph:
         """Read the graph; the content must stay as long as it is used."""
         from ai_edge_litert import schema_py_generated as schema
 
+        self._content = np.frombuffer(content, np.uint8)
         self._model = schema.Model.GetRootAsModel(content, 0)
         self._graph = self._model.Subgraphs(0)
         self._kinds = _names(schema.BuiltinOperator)
@@ -91,7 +92,7 @@ class TfliteGraph:
 
     def is_constant(self, tensor: int) -> bool:
         """Whether a tensor's values are in the file."""
-        return bool(self._model.Buffers(self._tensors[tensor].Buffer()).DataLength())
+        return bool(self._data(tensor).size)
 
     def is_own(self, tensor: int) -> bool:
         """Whether a tensor is a constant of floats that one operator reads, once."""
@@ -100,10 +101,16 @@ class TfliteGraph:
 
     def constant(self, tensor: int) -> Constant:
         """Return a constant's values where they lie, float32, int32 or int64, in its shape."""
-        values = self._model.Buffers(self._tensors[tensor].Buffer()).DataAsNumpy()
         kind = np.dtype(self._types[self._tensors[tensor].Type()].lower())
-        found: Constant = values.view(kind).reshape(self.shape(tensor))
+        found: Constant = self._data(tensor).view(kind).reshape(self.shape(tensor))
         return found
+
+    def _data(self, tensor: int) -> Constant:
+        """Return a tensor's bytes: in the flatbuffer, or behind it in files that have no room there."""
+        buffer = self._model.Buffers(self._tensors[tensor].Buffer())
+        if buffer.Offset() > 1:
+            return self._content[buffer.Offset() : buffer.Offset() + buffer.Size()]
+        return np.asarray(buffer.DataAsNumpy() if buffer.DataLength() else (), np.uint8)
 
     def _operator(self, place: int) -> Operator:
         found = self._graph.Operators(place)

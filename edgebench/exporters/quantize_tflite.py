@@ -17,6 +17,7 @@ from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.exporters.tflite_renew import renewed
+from edgebench.exporters.tflite_size import slim
 from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
@@ -50,7 +51,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
             f"{job.base.name}: ai-edge-quantizer cannot make {job.precision} of it: {reason}"
         ) from err
     with storage_errors(job.out):
-        job.out.write_bytes(content)
+        job.out.write_bytes(slim(content))
     return result
 
 

@@ -107,3 +107,47 @@ def test_a_product_of_two_computed_tensors_is_no_layer() -> None:
     assert layers(TfliteGraph(net.content(product))) == []
     plain = Network(1, 4)
     assert layers(TfliteGraph(plain.content(plain.softmax(plain.x, "y")))) == []
+
+
+def _behind(inside: bytes) -> bytearray:
+    """Return a file with its constants behind the flatbuffer."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools.flatbuffer_utils import update_packed_buffer
+
+    model = schema.ModelT.InitFromPackedBuf(inside, 0)
+    constants = {place: b.data for place, b in enumerate(model.buffers) if b.data is not None}
+    for place in constants:
+        model.buffers[place].data, model.buffers[place].offset, model.buffers[place].size = None, 1, 1
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    content = bytearray(builder.Output())
+    where = {}
+    for place, values in constants.items():
+        content += bytes(-len(content) % 16)
+        where[place] = len(content)
+        content += values.tobytes()
+    found = schema.Model.GetRootAsModel(content, 0)
+    for place, offset in where.items():
+        update_packed_buffer(found.Buffers(place), offset, constants[place].nbytes)
+    return content
+
+
+def test_weights_behind_the_flatbuffer_are_found(tmp_path: Path) -> None:
+    """In a file whose constants lie behind it, as beyond 2 GiB, layers are read and written alike."""
+    net = Network(1, 8)
+    inside = net.content(net.dense(net.x, 4, "y"))
+    content = _behind(inside)
+    (tmp_path / "behind.tflite").write_bytes(content)
+    (tmp_path / "inside.tflite").write_bytes(inside)
+    sample = np.ones((1, 8), np.float32)
+    wanted = run(tmp_path / "inside.tflite", sample)[0]
+    np.testing.assert_array_equal(run(tmp_path / "behind.tflite", sample)[0], wanted)
+    graph = TfliteGraph(content)
+    (layer,) = layers(graph)
+    (other,) = layers(TfliteGraph(inside))
+    assert layer == other
+    rows = read_matrix(graph, layer)
+    np.testing.assert_array_equal(rows, read_matrix(TfliteGraph(inside), other))
+    write_matrix(graph, layer, rows * 2)
+    np.testing.assert_array_equal(read_matrix(TfliteGraph(bytes(content)), layer), rows * 2)

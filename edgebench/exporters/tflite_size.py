@@ -1,0 +1,69 @@
+"""A TFLite file with no byte written twice: ai-edge-quantizer's zero points are eight zeros a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgebench.storage import sha256_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ALIGNMENT = 16
+"""Of constants, as the schema asks for."""
+
+_LARGEST = 1 << 30
+"""Bytes beyond which constants lie behind the flatbuffer, which has room for 2 GiB."""
+
+
+def slim(content: bytes) -> bytes:
+    """Return the file with equal vectors and texts stored once: the same tensors, operators and values.
+
+    Constants are aligned to 16 bytes. Larger files than 1 GiB are returned as they are.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    operators = [operator for graph in model.subgraphs for operator in graph.operators]
+    if len(content) > _LARGEST or any(operator.largeCustomOptionsOffset for operator in operators):
+        return content
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 stand for data that is in the flatbuffer itself
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    builder = _sharing_builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _sharing_builder(size: int) -> Any:
+    """Return a builder that writes a vector or a text once, however often it is asked to."""
+    import flatbuffers
+
+    class Sharing(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(size)
+            self._written: dict[tuple[str, str], int] = {}
+
+        def CreateString(self, s: str | bytes, *_: Any) -> int:  # noqa: N802 - as the base names it
+            text = s.encode() if isinstance(s, str) else s
+            return self._once("text", text, lambda: super(Sharing, self).CreateString(text))
+
+        def CreateNumpyVector(self, x: NDArray[Any]) -> int:  # noqa: N802 - as the base names it
+            return self._once(x.dtype.str, x.tobytes(), lambda: self._vector(x))
+
+        def _once(self, kind: str, content: bytes, write: Callable[[], int]) -> int:
+            key = (kind, sha256_bytes(content))
+            if key not in self._written:
+                self._written[key] = write()
+            return self._written[key]
+
+        def _vector(self, x: NDArray[Any]) -> int:
+            if x.dtype == np.uint8:
+                self.Prep(_ALIGNMENT, x.nbytes)
+            return int(super().CreateNumpyVector(x))
+
+    return Sharing()
