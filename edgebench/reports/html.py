@@ -61,7 +61,8 @@ def render_page(page: Page) -> str:
 def _header(evidence: Evidence) -> Markup:
     devices = {m.device.uri: f"{m.device.name}, {m.device.processor}" for m in evidence.measurements}
     where = "; ".join(f"{uri} ({what})" for uri, what in devices.items())
-    made = f"Measured {evidence.created_utc} on {where}"
+    verb = "Imported" if html_provenance.origins(evidence) else "Measured"
+    made = f"{verb} {evidence.created_utc} on {where}"
     return tag("header", tag("p", "edgebench report"), tag("h1", evidence.name), tag("p", made))
 
 

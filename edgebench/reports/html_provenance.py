@@ -46,17 +46,17 @@ def _code(text: object) -> Markup:
 def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
     return (
         ("edgebench", evidence.tool_version),
-        ("measured", evidence.created_utc),
+        ("imported" if origins(evidence) else "measured", evidence.created_utc),
         ("seed", evidence.seed),
         ("baseline", evidence.baseline or "none"),
-        *(("imported from", origin) for origin in _origins(evidence)),
+        *(("imported from", origin) for origin in origins(evidence)),
         ("gates", join(verdict.criteria, "; ")),
         ("gates' SHA-256", _code(verdict.criteria_sha256)),
         ("versions", _versions(evidence.environment)),
     )
 
 
-def _origins(evidence: Evidence) -> tuple[str, ...]:
+def origins(evidence: Evidence) -> tuple[str, ...]:
     """Return the logs of other tools that the run was imported from, each once."""
     sessions = (session for measurement in evidence.measurements for session in measurement.sessions)
     return tuple(dict.fromkeys(session.origin for session in sessions if session.origin))
@@ -86,7 +86,7 @@ def _timing(measurements: Sequence[Measurement]) -> Iterator[Markup]:
 
 
 def _plain(value: object) -> object:
-    if value is None:
+    if value in (None, (), ""):
         return "not told"
     return join(value) if isinstance(value, tuple) else value
 

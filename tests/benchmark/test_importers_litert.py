@@ -84,6 +84,8 @@ def test_the_print_of_litert_2(tmp_path: Path) -> None:
     assert (summary.calls, summary.mean_ns, summary.std_ns) == (640, 1_500_000, 70_000)
     assert (summary.least_ns, summary.most_ns) == (1_250_000, 2_000_000)
     assert (log.load_ns, log.first_ns, log.model) == (9_500_000, 3_250_000, "net.tflite")
+    assert log.timing.timed.startswith("CompiledModel::Run")
+    assert read(tmp_path, classic()).timing.timed.startswith("Interpreter::Invoke")
 
 
 def test_several_runs_in_one_log(tmp_path: Path) -> None:
@@ -155,7 +157,8 @@ def test_the_real_litert_benchmark(assets: Path, tmp_path: Path) -> None:
     assert record.summary.calls == printed.summary.calls == 30
     assert record.summary.mean_ns == printed.summary.mean_ns
     assert (record.load_ns, record.first_ns) == (printed.load_ns, printed.first_ns)
-    assert record.timing.timed == printed.timing.timed
+    assert (record.timing.timed, record.timing.clock) == (printed.timing.timed, printed.timing.clock)
+    assert (record.timing.process, printed.tool) == (printed.timing.process, "litert-benchmark (printed)")
     assert record.model == model.name
     least, most = record.model_bytes or (0, 0)
     assert least <= model.stat().st_size <= most

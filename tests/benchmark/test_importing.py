@@ -84,6 +84,8 @@ def test_no_percentile_is_judged_from_a_summary(text: str, tmp_path: Path) -> No
         assert result.interval.lower is None
     page = (tmp_path / "run" / "report.html").read_text()
     assert "no percentile follows from it" in page
+    assert "Imported 20" in page
+    assert "Measured" not in page
 
 
 def test_what_a_log_does_not_tell_is_inconclusive(rows: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.benchmark.evidence import Span, Summary, Timing
@@ -18,7 +19,24 @@ from edgebench.benchmark.importers.log import NOT_TOLD, NS, Told, ToolLog, file_
 from edgebench.benchmark.importers.text import Part, open_text
 from edgebench.errors import InputError
 
-_CLASSIC, _BLOCK = "benchmark_model of TFLite", "benchmark_model of LiteRT 2"
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """One of the programs, and what it times by which clock."""
+
+    tool: str
+    timed: str
+    clock: str = "whole microseconds"
+
+
+_CLASSIC = _Program(
+    "benchmark_model of TFLite", "Interpreter::Invoke: inputs set before the clock starts, outputs not read"
+)
+_LITERT = _Program(
+    "benchmark_model of LiteRT 2",
+    "CompiledModel::Run: inputs written before the clock starts, outputs not read",
+)
+_PYTHON = _Program("litert-benchmark (printed)", TIMED, "perf_counter")
 _ENDING = re.compile(
     rb"(?:Average inference|Inference) timings in us: (?P<line>[^\r\n]*)|BENCHMARK RESULTS(?P<block>)"
 )
@@ -80,8 +98,9 @@ def _as_log(part: Part, ending: re.Match[bytes], told: Told, path: Path) -> Tool
     delegates = [f"{m[1].decode()} of {m[2].decode()} nodes on {m[3].decode()}" for m in part.all(_DELEGATED)]
     graph = part.words(_GRAPH)
     profiled = part.first(_PROFILED) is not None
+    program = _CLASSIC if classic else _PYTHON if "median" in figures else _LITERT
     return ToolLog(
-        tool=_CLASSIC if classic else _BLOCK,
+        tool=program.tool,
         model=None if graph is None else file_name(graph),
         timing=Timing(
             runtime="litert",
@@ -90,21 +109,18 @@ def _as_log(part: Part, ending: re.Match[bytes], told: Told, path: Path) -> Tool
             batch=told.batch,
             threads=told.threads_of(part.number(_THREADS), path),
             affinity=(),
-            timed=_INVOKE if classic else TIMED,
-            process="one benchmark_model process",
-            clock="whole microseconds",
+            timed=program.timed,
+            process=f"one {program.tool.split()[0]} process",
+            clock=program.clock,
             span=told.span_of([Span.CALL], path),
         ),
-        summary=_summary(_CLASSIC if classic else _BLOCK, figures, counted, path),
+        summary=_summary(program.tool, figures, counted, path),
         load_ns=_rounded(figures.get("load")),
         first_ns=_rounded(figures.get("first")),
         model_bytes=_size(part.words(_SIZE_MB)),
         coverage="; ".join(delegates),
         doubts=("operators were profiled while it was timed",) if profiled else (),
     )
-
-
-_INVOKE = "Interpreter::Invoke: inputs set before the clock starts, outputs not read"
 
 
 def _line(line: bytes, path: Path) -> dict[str, float]:
