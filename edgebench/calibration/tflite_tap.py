@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TfliteTap:
-    """An interpreter that keeps its tensors. names, sizes: of those that are watched.
+    """An interpreter that keeps its tensors. names, sizes: of those that are watched. values: of all of them.
 
     exact: the extremes of the tensors of which not all values are taken are among those taken.
     """
@@ -30,7 +30,7 @@ class TfliteTap:
     names: tuple[str, ...]
     sizes: tuple[int, ...]
     indices: tuple[int, ...]
-    steps: tuple[int, ...]
+    values: int
     exact: bool
 
     def run(self, sample: list[Array]) -> NDArray[np.float32]:
@@ -38,12 +38,9 @@ class TfliteTap:
         invoke(self.interpreter, sample)
         values = np.empty(sum(self.sizes), np.float32)
         place = 0
-        for index, step, size in zip(self.indices, self.steps, self.sizes, strict=True):
+        for index, size in zip(self.indices, self.sizes, strict=True):
             flat = self.interpreter.tensor(index)().reshape(-1)
-            taken = math.ceil(flat.size / step)
-            values[place : place + taken] = flat[::step]
-            if taken < size:
-                values[place + taken : place + size] = flat.min(), flat.max()
+            values[place : place + size] = sampled(flat, exact=self.exact)
             place += size
         return values
 
@@ -54,18 +51,26 @@ def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     indices = [index for index in _computed(model) if details[index]["dtype"] is np.float32]
     lengths = [int(np.prod(details[index]["shape"], dtype=np.int64)) for index in indices]
-    steps = [stride(length) for length in lengths]
     return TfliteTap(
         interpreter=interpreter,
         names=tuple(details[index]["name"] for index in indices),
-        sizes=tuple(
-            math.ceil(n / step) + (2 if exact and step > 1 else 0)
-            for n, step in zip(lengths, steps, strict=True)
-        ),
+        sizes=tuple(sampled_size(length, exact=exact) for length in lengths),
         indices=tuple(indices),
-        steps=tuple(steps),
+        values=sum(lengths),
         exact=exact,
     )
+
+
+def sampled(flat: NDArray[np.float32], *, exact: bool) -> NDArray[np.float32]:
+    """Return evenly chosen values of a tensor, with its extremes where they have to be exact."""
+    step = stride(flat.size)
+    return np.append(flat[::step], (flat.min(), flat.max())) if exact and step > 1 else flat[::step]
+
+
+def sampled_size(length: int, *, exact: bool) -> int:
+    """Return how many values `sampled` takes of `length`."""
+    step = stride(length)
+    return math.ceil(length / step) + (2 if exact and step > 1 else 0)
 
 
 def keeping_tensors(model: Path) -> Any:

@@ -150,8 +150,7 @@ def open_tflite(model: Path, *, exact: bool) -> Watchable:
     from edgebench.calibration import tflite_tap
 
     tap = tflite_tap.open_tap(model, exact=exact)
-    values = sum(step * size for step, size in zip(tap.steps, tap.sizes, strict=True))
-    return Watchable(tap.names, tap.sizes, values, tap.run, copies_bytes=model.stat().st_size)
+    return Watchable(tap.names, tap.sizes, tap.values, tap.run, copies_bytes=model.stat().st_size)
 
 
 def _first(samples: Samples) -> tuple[list[Array], Samples]:
