@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_rounding import round_matrix
 from edgebench.calibration.passes_sums import SAMPLES, Moments, Sums, in_parts
 from edgebench.calibration.passes_tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
+from edgebench.calibration.passes_tflite_ranges import summand_ranges
 from edgebench.calibration.passes_windows import vectors
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.calibration.tflite_tap import invoke, keeping_tensors
@@ -35,15 +37,16 @@ class Adapted:
     floats: list[str]
 
 
-def adapt(model: Path, samples: Iterable[Sequence[Array]], *, floats: Sequence[str]) -> Adapted:
+def adapt(model: Path, samples: Iterable[list[Array]], *, floats: Sequence[str], method: Method) -> Adapted:
     """Return the file made ready to be quantized.
 
     samples: can be gone through more than once; arrays [1, ...] in the order of the file's inputs.
-    floats: the tensors whose operators stay float.
+    floats: the tensors whose operators stay float. method: how ranges are found.
     """
     found = layers(TfliteGraph(model.read_bytes()))
     quantized = [layer for layer in found if layer.given not in floats]
-    return Adapted(round_weights(model, quantized, samples), {}, list(floats))
+    ranges = summand_ranges(model, samples, method)
+    return Adapted(round_weights(model, quantized, samples), ranges, list(floats))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:

@@ -117,7 +117,7 @@ class TfliteGraph:
         code = self._model.OperatorCodes(found.OpcodeIndex())
         return Operator(
             # The newer field holds numbers that the older one has no room for.
-            kind=self._kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())],
+            kind=self._kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "CUSTOM"),
             inputs=_indices(found.InputsAsNumpy()),
             outputs=_indices(found.OutputsAsNumpy()),
             raw=found,

@@ -120,7 +120,7 @@ def _ready(job: QuantizationJob) -> Adapted:
     floats = list(dict.fromkeys([*ends, *job.floats]))
     if job.samples is None:
         return Adapted(job.base.read_bytes(), {}, floats)
-    return adapt(job.base, SampleStore(job.samples), floats=floats)
+    return adapt(job.base, SampleStore(job.samples), floats=floats, method=job.method)
 
 
 def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("ai_edge_quantizer", reason="needs edgebench[torch] or [tensorflow]")
 
 from edgebench.artifact import Format, Precision, TensorIo
-from edgebench.calibration.methods import DEFAULT_METHOD
+from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.calibration.passes_tflite import adapt
 from edgebench.calibration.passes_tflite_layers import layers
 from edgebench.calibration.samples import SampleStore, write_samples
@@ -50,7 +50,7 @@ def test_the_file_holds_exactly_the_integers_that_were_chosen(samples: Path, tmp
     y = net.conv(y, 8, "strided", stride=(2, 2), same=False)
     base = net.save(tmp_path / "m.tflite", net.dense(net.reshape(y, "flat", 1, 72), 72, "y"))
     out, _ = made(base, samples, "o.tflite", rounded=True, io=TensorIo.INT8)
-    rounded = TfliteGraph(adapt(base, SampleStore(samples), floats=[]).content)
+    rounded = TfliteGraph(adapt(base, SampleStore(samples), floats=[], method=Method.MSE).content)
     constants = stored(out)
     assert len(layers(rounded)) == 4
     for layer in layers(rounded):
