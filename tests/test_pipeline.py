@@ -125,6 +125,13 @@ MISFITS = {
         ("export.calibration_memory=lots",),
         "`export.calibration_memory` 'lots' is not an amount of memory",
     ),
+    "a budget below zero": (("export.max_drop=-1pp",), "`export.max_drop` '-1pp' is not from 0"),
+    "a budget on few samples": (("export.max_drop=1pp",), "has 32 samples"),
+    "a budget without int8": (
+        ("export.max_drop=1pp", "export.precisions=[fp32]"),
+        "a budget on the accuracy's drop is for w8a8",
+    ),
+    "a share that is none": (("export.max_drop=1pp", "export.max_float=half"), "`export.max_float` 'half'"),
     "a gate that is none": (("gates=[fast please]",), "fast please"),
 }
 

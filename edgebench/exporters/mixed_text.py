@@ -5,7 +5,9 @@ from __future__ import annotations
 from edgebench.artifact import MixedPrecision, MixedTrial
 
 CONFIDENCE = 0.95
-_NAMED = 6
+_NAMED = 3
+_LONGEST = 48
+"""Letters of a layer's name in a note: TFLite's name all that was fused into it."""
 
 
 def upper_drop(mixed: MixedPrecision) -> float:
@@ -23,7 +25,7 @@ def upper_drop(mixed: MixedPrecision) -> float:
 def mixed_note(mixed: MixedPrecision) -> str:
     """Return one line: whether the budget is held, by what, and how sure that is."""
     trial = mixed.trial
-    found = f"{trial_text(trial)} on {trial.samples:,} held-back samples of {mixed.data}"
+    found = f"{_named(trial)}{trial_text(trial)} on {trial.samples:,} held-back samples of {mixed.data}"
     if not mixed.held:
         return (
             f"the budget of {mixed.budget} is NOT held with up to {mixed.most_float_share:.0%} of the "
@@ -76,10 +78,14 @@ def _shared(mixed: MixedPrecision) -> float:
 def _layers(trial: MixedTrial) -> str:
     if not trial.floats:
         return "all layers in int8"
-    named = ", ".join(trial.floats[:_NAMED])
-    more = len(trial.floats) - _NAMED
     several = "layers" if len(trial.floats) > 1 else "layer"
-    return (
-        f"{len(trial.floats)} {several} in float ({trial.float_share:.1%} of the multiplications: {named}"
-        f"{f' and {more} more' if more > 0 else ''})"
-    )
+    return f"{len(trial.floats)} {several} in float ({trial.float_share:.1%} of the multiplications)"
+
+
+def _named(trial: MixedTrial) -> str:
+    """Return the first layers in float by name, ready to stand before the trial; nothing without any."""
+    if not trial.floats:
+        return ""
+    short = [name if len(name) <= _LONGEST else f"…{name[-_LONGEST:]}" for name in trial.floats]
+    more = len(short) - _NAMED
+    return ", ".join(short[:_NAMED]) + (f" and {more} more: " if more > 0 else ": ")

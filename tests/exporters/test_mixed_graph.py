@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from models.mixed_models import save_case
+from models.small_tflite import save_tflite
+
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
+from edgebench.exporters.mixed_onnx import read_graph as read_onnx_graph
+from edgebench.exporters.mixed_tflite import read_graph as read_tflite_graph
 
 
 def graph(*operators: tuple[str, str, int]) -> LayerGraph:
@@ -34,3 +41,26 @@ def test_a_layer_that_is_float_anyway_is_no_choice() -> None:
     assert fixed.layers == ("b", "c")
     assert fixed.floats([]) == ()
     assert fixed.floats(["b"]) == ("b", "sum", "relu")
+
+
+def test_an_onnx_graph_counts_the_multiplications_of_one_sample(tmp_path: Path) -> None:
+    """A convolution multiplies each weight at each place, a dense layer each once; nodes need no names."""
+    model, _ = save_case(tmp_path, planted=False, names=False, count=20)
+    found = {op.outputs[0]: op.multiplications for op in read_onnx_graph(model).operators}
+    assert found == {
+        "c1": 8 * 27 * 64,
+        "c2": 8 * 72 * 64,
+        "c3": 8 * 72 * 64,
+        "c4": 8 * 72 * 64,
+        "logits": 48,
+        **dict.fromkeys(("r1", "r2", "r3", "r4", "sum", "p", "f"), 0),
+    }
+
+
+def test_a_tflite_graph_counts_the_same(tmp_path: Path) -> None:
+    """Two dense layers of 16×8 and 8×4 weights; what is computed is read, constants are not."""
+    graph = read_tflite_graph(save_tflite(tmp_path / "m.tflite"))
+    assert [(op.kind, op.inputs, op.outputs, op.multiplications) for op in graph.operators] == [
+        ("FULLY_CONNECTED", ("x",), ("h",), 128),
+        ("FULLY_CONNECTED", ("h",), ("logits",), 32),
+    ]
