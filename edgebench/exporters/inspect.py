@@ -137,7 +137,7 @@ def _tflite_precision(path: Path) -> Precision:
     from ai_edge_litert import schema_py_generated as schema
 
     graph = schema.Model.GetRootAsModel(path.read_bytes(), 0)
-    stored = stored_types(graph)
+    stored = _stored_types(graph)
     body = graph.Subgraphs(0)
     found: Counter[Precision] = Counter()
     for i in range(body.OperatorsLength()):
@@ -152,7 +152,7 @@ def _tflite_precision(path: Path) -> Precision:
     return _majority(dict(found))
 
 
-def stored_types(model: Any) -> dict[int, int]:
+def _stored_types(model: Any) -> dict[int, int]:
     """Return the stored type of every constant tensor, and of what DEQUANTIZE makes of one."""
     from ai_edge_litert import schema_py_generated as schema
 

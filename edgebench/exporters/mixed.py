@@ -67,7 +67,7 @@ class _Assigning:
         self.budget = settings.budget
         self.held.write()
         right = int(self._work("reference", "reading", base=str(self.job.base), out=str(self._reference)))
-        plain = self._work("graph", "reading", base=str(self.job.base))
+        plain = self._work("graph", "reading", job=to_plain(self.job))
         self.graph = from_plain(LayerGraph, plain, what="graph")
         allowed = settings.budget.allowed(right / len(self.held.numbers))
         found = search(self._ranked, self._measure, allowed=allowed, most_share=settings.most_share)

@@ -68,4 +68,4 @@ READERS = {
     Format.ONNX: "edgebench.exporters.mixed_onnx:read_graph",
     Format.TFLITE: "edgebench.exporters.mixed_tflite:read_graph",
 }
-"""Which function reads an fp32 file as a LayerGraph."""
+"""Which function reads the fp32 file of a QuantizationJob as a LayerGraph."""

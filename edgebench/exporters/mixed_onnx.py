@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.calibration.passes import float_ends
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
 from edgebench.exporters.onnx_prepared import prepared
+from edgebench.exporters.quantizers import QuantizationJob
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -20,11 +20,11 @@ _CHANNELS = {"Conv": 1, "ConvTranspose": 1}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def read_graph(base: Path) -> LayerGraph:
+def read_graph(job: QuantizationJob) -> LayerGraph:
     """Return the graph as it is quantized: batch normalization folded, its tensors those of a table."""
     import onnx
 
-    network = onnx.load(prepared(base))
+    network = onnx.load(prepared(job.base))
     weights = {tensor.name: tuple(tensor.dims) for tensor in network.graph.initializer}
     entries = (*network.graph.value_info, *network.graph.output, *network.graph.input)
     shapes = {e.name: tuple(d.dim_value or 1 for d in e.type.tensor_type.shape.dim) for e in entries}

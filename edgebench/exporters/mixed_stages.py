@@ -26,9 +26,9 @@ _LARGEST = 1e12
 
 
 def graph(arguments: dict[str, Any]) -> Any:
-    """Return the LayerGraph, plain, of an fp32 file. arguments: base, format."""
+    """Return the LayerGraph, plain, of a quantization's fp32 file. arguments: job, format."""
     read = named_function(READERS[Format(arguments["format"])])
-    return to_plain(read(Path(arguments["base"])))
+    return to_plain(read(from_plain(QuantizationJob, arguments["job"], what="quantization")))
 
 
 def reference(arguments: dict[str, Any]) -> Any:

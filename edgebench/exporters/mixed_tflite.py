@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
-from edgebench.exporters.inspect import stored_types
+from edgebench.artifact import TensorIo
+from edgebench.calibration.passes_tflite_ends import float_ends
+from edgebench.calibration.tflite_graph import Operator as Node
+from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
+from edgebench.exporters.quantizers import QuantizationJob
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
 
-def read_graph(base: Path) -> LayerGraph:
-    """Return the main graph of a float file."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAsModel(base.read_bytes(), 0)
-    body, constants = model.Subgraphs(0), stored_types(model)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    operators = []
-    for place in range(body.OperatorsLength()):
-        operator = body.Operators(place)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "CUSTOM")
-        read = [index for i in range(operator.InputsLength()) if (index := int(operator.Inputs(i))) >= 0]
-        given = [int(operator.Outputs(i)) for i in range(operator.OutputsLength())]
-        operators.append(
+def read_graph(job: QuantizationJob) -> LayerGraph:
+    """Return the main graph of a float file; its ends stay float where the border of the file does."""
+    graph = TfliteGraph(job.base.read_bytes())
+    fixed = set(float_ends(graph)) if job.io is TensorIo.FLOAT else set[str]()
+    return LayerGraph(
+        tuple(
             Operator(
-                kind=kind,
-                inputs=tuple(_name(body, index) for index in read if index not in constants),
-                outputs=tuple(_name(body, index) for index in given),
-                multiplications=_multiplications(kind, body, read, given, constants),
+                kind=node.kind,
+                inputs=tuple(graph.name(index) for index in node.inputs if not graph.is_constant(index)),
+                outputs=tuple(graph.name(index) for index in node.outputs),
+                multiplications=_multiplications(graph, node),
+                fixed=graph.name(node.outputs[0]) in fixed,
             )
+            for node in graph.operators
+            if node.outputs
         )
-    return LayerGraph(tuple(operators))
+    )
 
 
-def _multiplications(
-    kind: str, body: Any, read: list[int], given: list[int], constants: dict[int, int]
-) -> int:
+def _multiplications(graph: TfliteGraph, node: Node) -> int:
     """Return how often one sample is multiplied by a weight: each weight once at each place."""
-    weights = [index for index in read if index in constants and len(_shape(body, index)) > 1]
-    if kind not in _WEIGHTED or not weights:
+    weights = [index for index in node.inputs if graph.is_constant(index) and len(graph.shape(index)) > 1]
+    if node.kind not in _WEIGHTED or not weights:
         return 0
-    placed = read[-1] if kind == "TRANSPOSE_CONV" else given[0]
-    *places, _ = _shape(body, placed) or (1, 1)
-    return math.prod(_shape(body, weights[0])) * max(1, math.prod(places))
-
-
-def _name(body: Any, index: int) -> str:
-    return str(body.Tensors(index).Name().decode())
-
-
-def _shape(body: Any, index: int) -> tuple[int, ...]:
-    tensor = body.Tensors(index)
-    return tuple(int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength()))
+    placed = node.inputs[-1] if node.kind == "TRANSPOSE_CONV" else node.outputs[0]
+    *places, _ = graph.shape(placed) or (1, 1)
+    return math.prod(graph.shape(weights[0])) * max(1, math.prod(places))

@@ -7,9 +7,12 @@ from pathlib import Path
 from models.mixed_models import save_case
 from models.small_tflite import save_tflite
 
+from edgebench.artifact import Precision
+from edgebench.calibration.target import Target
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
 from edgebench.exporters.mixed_onnx import read_graph as read_onnx_graph
 from edgebench.exporters.mixed_tflite import read_graph as read_tflite_graph
+from edgebench.exporters.quantizers import QuantizationJob
 
 
 def graph(*operators: tuple[str, str, int]) -> LayerGraph:
@@ -17,6 +20,11 @@ def graph(*operators: tuple[str, str, int]) -> LayerGraph:
     return LayerGraph(
         tuple(Operator("any", tuple(read.split()), (given,), work) for read, given, work in operators)
     )
+
+
+def job(base: Path) -> QuantizationJob:
+    """Return a quantization of a file."""
+    return QuantizationJob(base, base, Precision.W8A8, Target.ARM64)
 
 
 RESIDUAL = graph(("x", "a", 10), ("a", "b", 30), ("a b", "sum", 0), ("sum", "relu", 0), ("relu", "c", 60))
@@ -46,7 +54,7 @@ def test_a_layer_that_is_float_anyway_is_no_choice() -> None:
 def test_an_onnx_graph_counts_the_multiplications_of_one_sample(tmp_path: Path) -> None:
     """A convolution multiplies each weight at each place, a dense layer each once; nodes need no names."""
     model, _ = save_case(tmp_path, planted=False, names=False, count=20)
-    found = {op.outputs[0]: op.multiplications for op in read_onnx_graph(model).operators}
+    found = {op.outputs[0]: op.multiplications for op in read_onnx_graph(job(model)).operators}
     assert found == {
         "c1": 8 * 27 * 64,
         "c2": 8 * 72 * 64,
@@ -59,7 +67,7 @@ def test_an_onnx_graph_counts_the_multiplications_of_one_sample(tmp_path: Path) 
 
 def test_a_tflite_graph_counts_the_same(tmp_path: Path) -> None:
     """Two dense layers of 16×8 and 8×4 weights; what is computed is read, constants are not."""
-    graph = read_tflite_graph(save_tflite(tmp_path / "m.tflite"))
+    graph = read_tflite_graph(job(save_tflite(tmp_path / "m.tflite")))
     assert [(op.kind, op.inputs, op.outputs, op.multiplications) for op in graph.operators] == [
         ("FULLY_CONNECTED", ("x",), ("h",), 128),
         ("FULLY_CONNECTED", ("h",), ("logits",), 32),
