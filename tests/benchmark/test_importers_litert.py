@@ -128,6 +128,8 @@ def test_the_record_of_litert_benchmark(tmp_path: Path) -> None:
         (LITERT_2.split("INFO: [benchmark_litert_model.h:93]")[0], "the block of results breaks off"),
         (litert_json()[:-80], "is not whole JSON"),
         (litert_json(num_runs=0), "no call was timed"),
+        (litert_json(num_runs=float("inf")), "num_runs is inf: that is not a number of them"),
+        (classic(count="count=200x first=1"), "count is 200x: that is not a number of them"),
         (litert_json(avg_ms=-1), "avg_ms is -1: that is not a time"),
         (litert_json(max_ms=float("nan")), "max_ms is nan: that is not a time"),
         (litert_json().replace('"init_ms"', '"other"'), "lacks what litert-benchmark"),

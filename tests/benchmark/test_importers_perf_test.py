@@ -78,6 +78,7 @@ ROWS = perf_test_rows(SECONDS)
         (perf_test_rows([0.01, -0.25]), r"call 2 took -0.25 s: that is not a time"),
         (perf_test_rows([0.01, "fast"]), "is not a whole file of results: .*fast"),
         (ROWS + "Segmentation fault\n", "'Segmentation fault' is not a row of results"),
+        (ROWS + "\udcffgarbage\n", "holds bytes that are not text"),
         (perf_test_print(SECONDS, verbose=True).split("Session")[0], "the run did not end"),
         (
             perf_test_print(SECONDS, verbose=True).replace("iteration:2", "broken"),

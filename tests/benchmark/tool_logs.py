@@ -16,7 +16,7 @@ from typing import Any
 
 def write(path: Path, text: str) -> Path:
     """Write a log and return its path."""
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     return path
 
 

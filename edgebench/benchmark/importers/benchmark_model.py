@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgebench.benchmark.evidence import Span, Summary, Timing
 from edgebench.benchmark.importers.litert_benchmark import TIMED
-from edgebench.benchmark.importers.log import NOT_TOLD, NS, Told, ToolLog, file_name, one_time
+from edgebench.benchmark.importers.log import NOT_TOLD, NS, Told, ToolLog, file_name, one_time, whole_number
 from edgebench.benchmark.importers.text import Part, open_text
 from edgebench.errors import InputError
 
@@ -95,7 +95,7 @@ def _as_log(part: Part, ending: re.Match[bytes], told: Told, path: Path) -> Tool
     classic = ending["line"] is not None
     figures = _line(ending["line"], path) if classic else _block(part.since(ending.end()), path)
     counted = _counted(part.until(ending.start()))
-    delegates = [f"{m[1].decode()} of {m[2].decode()} nodes on {m[3].decode()}" for m in part.all(_DELEGATED)]
+    delegates = [f"{m[1].decode()} of {m[2].decode()} nodes on {_text(m[3])}" for m in part.all(_DELEGATED)]
     graph = part.words(_GRAPH)
     profiled = part.first(_PROFILED) is not None
     program = _CLASSIC if classic else _PYTHON if "median" in figures else _LITERT
@@ -107,7 +107,7 @@ def _as_log(part: Part, ending: re.Match[bytes], told: Told, path: Path) -> Tool
             runtime_version=told.runtime_version,
             provider=told.provider or _provider(part),
             batch=told.batch,
-            threads=told.threads_of(part.number(_THREADS), path),
+            threads=told.threads_of(_threads(part, path), path),
             affinity=(),
             timed=program.timed,
             process=f"one {program.tool.split()[0]} process",
@@ -147,7 +147,7 @@ def _block(part: Part, path: Path) -> dict[str, float]:
         if name in names and names[name] not in found:
             found[names[name]] = one_time(row[2], NS["ms"], name, path)
             if row[3] and name == "Inference (avg)":
-                found["calls"] = float(row[3])
+                found["calls"] = float(whole_number(row[3], "the number of runs", path))
     if not {"mean", "calls"} <= found.keys():
         raise InputError(f"{path}: the block of results breaks off", hint="was all of it copied?")
     return found
@@ -160,14 +160,15 @@ def _counted(part: Part) -> dict[str, str]:
         for match in part.all(_COUNT)
         if not any(word in part.line_before(match.start()) for word in _OF_PROFILE)
     ]
-    return {name.decode(): value.decode() for name, value in _PAIR.findall(lines[-1])} if lines else {}
+    return {_text(name): _text(value) for name, value in _PAIR.findall(lines[-1])} if lines else {}
 
 
 def _summary(tool: str, figures: dict[str, float], counted: dict[str, str], path: Path) -> Summary:
-    calls = int(figures.get("calls", 0)) or _calls_of(figures["mean"], counted, path)
+    of_counted = whole_number(counted.get("count", 0), "count", path)
+    calls = int(figures.get("calls", 0)) or _calls_of(figures["mean"], of_counted, counted, path)
     if calls < 1:
         raise InputError(f"{path}: no call was timed, or its log does not say how many were")
-    if int(counted.get("count", -1)) != calls:
+    if of_counted != calls:
         counted = {}
     same = counted.get("curr") if "min" not in counted else None
 
@@ -186,19 +187,24 @@ def _summary(tool: str, figures: dict[str, float], counted: dict[str, str], path
     )
 
 
-def _calls_of(mean_ns: float, counted: dict[str, str], path: Path) -> int:
+def _calls_of(mean_ns: float, calls: int, counted: dict[str, str], path: Path) -> int:
     """Return how many calls the mean is of; 0 where the line that counts them is another's: warm-up's."""
     mean = one_time(counted.get("avg", counted.get("curr", 0)), NS["us"], "avg", path)
-    return int(counted.get("count", 0)) if abs(mean - mean_ns) <= _SAME * mean_ns else 0
+    return calls if abs(mean - mean_ns) <= _SAME * mean_ns else 0
 
 
 _SAME = 1e-3
 """Two prints of one mean, each rounded to six digits or to whole microseconds, agree to this share."""
 
 
+def _threads(part: Part, path: Path) -> int | None:
+    found = part.first(_THREADS)
+    return None if found is None else whole_number(found[1], "the number of threads", path)
+
+
 def _provider(part: Part) -> str:
     """Return the delegates that took nodes, as the log names them."""
-    names = dict.fromkeys(match[3].decode() for match in part.all(_DELEGATED))
+    names = dict.fromkeys(_text(match[3]) for match in part.all(_DELEGATED))
     return ", ".join(names) or NOT_TOLD
 
 
@@ -206,6 +212,10 @@ def _size(megabytes: str | None) -> tuple[float, float] | None:
     """Return between which sizes, in bytes, a file lies whose MB were printed with six digits."""
     size = float(megabytes or 0) * 1e6
     return (size * (1 - 1e-5), size * (1 + 1e-5)) if size else None
+
+
+def _text(words: bytes) -> str:
+    return words.decode(errors="replace")
 
 
 def _rounded(value: float | None) -> int | None:

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from edgebench.benchmark.evidence import Span, Summary, Timing
-from edgebench.benchmark.importers.log import NOT_TOLD, NS, Told, ToolLog, load_json, nanoseconds, one_time
+from edgebench.benchmark.importers.log import (
+    NOT_TOLD,
+    NS,
+    Told,
+    ToolLog,
+    load_json,
+    nanoseconds,
+    one_time,
+    whole_number,
+)
 from edgebench.errors import InputError
 
 _TOOL = "Google Benchmark"
@@ -95,7 +104,7 @@ def _time(row: Row, span: Span, path: Path) -> float:
 
 
 def _timing(row: Row, context: Row, told: Told, span: Span, path: Path) -> Timing:
-    threads = int(row.get("threads", 1))
+    threads = whole_number(row.get("threads", 1), "threads", path)
     beside = f", by {threads} threads at once" if threads > 1 else ""
     version = context.get("library_version", "")
     return Timing(
@@ -115,11 +124,13 @@ def _timing(row: Row, context: Row, told: Told, span: Span, path: Path) -> Timin
 def _summary(rows: Sequence[Row], repetitions: Sequence[Row], span: Span, path: Path) -> Summary:
     """Return the mean over all iterations; of the repetitions' means, or of the aggregates alone."""
     if repetitions:
-        calls = [int(row["iterations"]) for row in repetitions]
+        calls = [whole_number(row["iterations"], "iterations", path) for row in repetitions]
         means = [_time(row, span, path) for row in repetitions]
         return Summary(_TOOL, sum(calls), float(np.average(means, weights=calls)))
     told = {str(row.get("aggregate_name")): row for row in rows}
-    return Summary(_TOOL, int(told["mean"]["repetitions"]), _time(told["mean"], span, path))
+    return Summary(
+        _TOOL, whole_number(told["mean"]["repetitions"], "repetitions", path), _time(told["mean"], span, path)
+    )
 
 
 def _doubts(context: Row) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.benchmark.evidence import Span, Summary, Timing
-from edgebench.benchmark.importers.log import NS, Told, ToolLog, file_name, load_json, one_time
+from edgebench.benchmark.importers.log import NS, Told, ToolLog, file_name, load_json, one_time, whole_number
 from edgebench.errors import InputError
 
 _TOOL = "litert-benchmark --result_json"
@@ -41,7 +41,8 @@ def _as_log(record: dict[str, Any], told: Told, path: Path) -> ToolLog:
     def figure(name: str) -> float:
         return one_time(latency[name], NS["ms"], name, path)
 
-    if latency["num_runs"] < 1:
+    calls = whole_number(latency["num_runs"], "num_runs", path)
+    if not calls:
         raise InputError(f"{path}: no call was timed", hint="run litert-benchmark with --num_runs")
     size = float(record["model_size_mb"]) * 2**20
     return ToolLog(
@@ -52,7 +53,7 @@ def _as_log(record: dict[str, Any], told: Told, path: Path) -> ToolLog:
             runtime_version=told.runtime_version,
             provider=told.provider or ",".join(map(str, record["accelerators"])),
             batch=told.batch,
-            threads=told.threads_of(int(record["num_threads"]), path),
+            threads=told.threads_of(whole_number(record["num_threads"], "num_threads", path), path),
             affinity=(),
             timed=TIMED,
             process="one litert-benchmark process",
@@ -61,7 +62,7 @@ def _as_log(record: dict[str, Any], told: Told, path: Path) -> ToolLog:
         ),
         summary=Summary(
             tool=_TOOL,
-            calls=int(latency["num_runs"]),
+            calls=calls,
             mean_ns=figure("avg_ms"),
             least_ns=figure("min_ms"),
             most_ns=figure("max_ms"),

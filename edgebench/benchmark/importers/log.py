@@ -31,6 +31,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _HEAD = 1 << 16
 _LONGEST_NS = 1e15  # eleven days
+_MOST_COUNTED = 1 << 53
 _LARGEST_JSON = 1 << 28
 """Files that hold figures of whole runs are thousands of lines; what is larger is something else."""
 
@@ -180,3 +181,15 @@ def one_time(value: Any, unit_ns: float, what: str, path: Path) -> float:
         text = value.decode(errors="replace") if isinstance(value, bytes) else value
         raise InputError(f"{path}: {what} is {str(text)[:40]}: that is not a time")
     return number * unit_ns
+
+
+def whole_number(value: Any, what: str, path: Path) -> int:
+    """Return a count. Raises InputError where it is no whole number from 0 on, or beyond all counting."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < _MOST_COUNTED:
+        text = value.decode(errors="replace") if isinstance(value, bytes) else value
+        raise InputError(f"{path}: {what} is {str(text)[:40]}: that is not a number of them")
+    return number

@@ -8,6 +8,7 @@ other in one file, each from number 0. What is printed has the calls with `-v` a
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -15,8 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.benchmark.evidence import Span, Summary, Timing
-from edgebench.benchmark.importers.log import NOT_TOLD, NS, IntArray, Told, ToolLog, nanoseconds, one_time
-from edgebench.benchmark.importers.text import Part, open_text
+from edgebench.benchmark.importers.log import (
+    NOT_TOLD,
+    NS,
+    IntArray,
+    Told,
+    ToolLog,
+    nanoseconds,
+    one_time,
+    whole_number,
+)
+from edgebench.benchmark.importers.text import Part, Pattern, open_text
 from edgebench.errors import InputError
 
 FloatArray = NDArray[np.float64]
@@ -76,6 +86,7 @@ def _timing(told: Told, threads: int | None, path: Path) -> Timing:
 
 
 def _from_rows(path: Path, told: Told) -> tuple[ToolLog, ...]:
+    _check_text(path)
     seconds, index, peaks, names = _read_rows(path)
     starts = np.flatnonzero(index == 0)
     _check_numbers(index, starts, path)
@@ -92,6 +103,17 @@ def _from_rows(path: Path, told: Told) -> tuple[ToolLog, ...]:
         for start, end in runs
         if told.wants(names[start])
     )
+
+
+def _check_text(path: Path) -> None:
+    """Refuse bytes that are no text; the reader of rows would print a traceback of its own."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        try:
+            while block := stream.read(1 << 20):
+                decoder.decode(block)
+        except UnicodeDecodeError as err:
+            raise InputError(f"{path}: holds bytes that are not text: {err.reason}") from err
 
 
 def _read_rows(path: Path) -> tuple[FloatArray, IntArray, IntArray, dict[int, str]]:
@@ -151,7 +173,7 @@ def _check_numbers(index: IntArray, starts: IntArray, path: Path) -> None:
 
 def _from_print(whole: Part, path: Path, told: Told) -> ToolLog:
     head, tail = whole.ends_of_log()
-    mean, calls = tail.words(_MEAN_MS), tail.number(_CALLS)
+    mean, calls = tail.words(_MEAN_MS), _count(tail, _CALLS, path)
     if mean is None:
         raise InputError(f"{path}: lacks the line of the average time: the run did not end", hint=_CUT_OFF)
     if len(list(whole.all(_MEAN_MS))) > 1:
@@ -165,13 +187,19 @@ def _from_print(whole: Part, path: Path, told: Told) -> ToolLog:
     load, first = tail.words(_LOAD_S), tail.words(_FIRST_MS)
     return ToolLog(
         tool=f"{_TOOL} (printed)",
-        timing=_timing(told, head.number(_THREADS), path),
+        timing=_timing(told, _count(head, _THREADS, path), path),
         latency_ns=times,
         summary=None if len(times) else _summary(tail, int(calls or 0), mean, path),
         load_ns=None if load is None else round(one_time(load, NS["s"], "session creation", path)),
         first_ns=None if first is None else round(one_time(first, NS["ms"], "the first inference", path)),
-        peak_rss_bytes=tail.number(_PEAK),
+        peak_rss_bytes=_count(tail, _PEAK, path),
     )
+
+
+def _count(part: Part, pattern: Pattern, path: Path) -> int | None:
+    """Return the number that a line tells, None where there is no such line."""
+    found = part.first(pattern)
+    return None if found is None else whole_number(found[1], found[0].decode(errors="replace"), path)
 
 
 def _floats(words: NDArray[np.bytes_], path: Path) -> FloatArray:

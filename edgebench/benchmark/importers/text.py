@@ -43,11 +43,6 @@ class Part:
         found = self.first(pattern)
         return found[1].decode(errors="replace").strip() if found else None
 
-    def number(self, pattern: Pattern) -> int | None:
-        """Return the first match's first group as a whole number, or None."""
-        found = self.first(pattern)
-        return int(found[1]) if found else None
-
     def line_before(self, position: int) -> bytes:
         """Return what stands in a line before `position`."""
         return self.content[self.content.rfind(b"\n", self.start, position) + 1 : position]
