@@ -1,22 +1,16 @@
-"""Channels of activations made alike in size, so that one range serves them all: exact in float.
-
-Between a layer and the layers that read it stand only operators that pass a channel's scale on (ReLU,
-pooling), so a channel can be divided by a number before them and multiplied by it after them. Nagel et
-al.: Data-free quantization through weight equalization and bias correction, 2019; with weights that have
-a scale per channel, what is left to equalize are the activations, here by their measured extremes.
-"""
+"""Channels between the layers of an ONNX graph scaled so that one range serves them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from edgebench.calibration.passes_channels import Channels, best_factors, by_channel, channel_count, divided
 from edgebench.calibration.passes_layers import (
-    FloatArray,
     Layer,
     layers,
     read_constant,
@@ -35,16 +29,6 @@ if TYPE_CHECKING:
 _PASSING = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Dropout")
 """Operators that give a multiple of what they give where their input is multiplied by a positive number."""
 
-_POWERS = (0.25, 0.5, 0.75, 1.0)
-
-_LARGEST = 1000.0
-"""A channel is made at most this many times larger or smaller than it was beside the others."""
-
-_ACTIVATION_STEPS = 255
-
-_WORTHWHILE = 0.6
-"""Share of the noise that may be left. Nearer to 1 the estimate, which knows no means, may be wrong."""
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -53,14 +37,6 @@ class Pair:
     before: Layer
     after: tuple[Layer, ...]
     between: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """Of one tensor over all samples, float64[channels]. largest: magnitude; power: mean square."""
-
-    largest: FloatArray
-    power: FloatArray
 
 
 def equalize(
@@ -74,7 +50,7 @@ def equalize(
     found = [pair for pair in pairs(model) if any(layer.node.name not in floats for layer in pair.after)]
     if not found:
         return model, []
-    seen = channels(model, [pair.between[-1] for pair in found], samples)
+    seen = channels(model, {pair.between[-1]: 1 if pair.before.is_conv else -1 for pair in found}, samples)
     equal = ModelProto()
     equal.CopyFrom(model)
     top = top_of(bits)
@@ -94,19 +70,15 @@ def pairs(model: ModelProto) -> list[Pair]:
 
 
 def channels(
-    model: ModelProto, names: Sequence[str], samples: Iterable[Sequence[Array]]
+    model: ModelProto, axes: Mapping[str, int], samples: Iterable[Sequence[Array]]
 ) -> dict[str, Channels]:
-    """Return what the channels, axis 1, of a graph's tensors are over the samples."""
-    run = tapped_session(model, names)
-    found: dict[str, Channels] = {}
-    for count, sample in enumerate(samples):
-        for name, value in run(sample).items():
-            axes = (0, *range(2, value.ndim))
-            largest = np.abs(value).max(axis=axes).astype(np.float64)
-            power = np.square(value, dtype=np.float64).mean(axis=axes)
-            before = found.get(name, Channels(largest, power))
-            mean = before.power + (power - before.power) / (count + 1)
-            found[name] = Channels(np.maximum(before.largest, largest), mean)
+    """Return what the channels of a graph's tensors are over the samples. axes: which, by the tensor."""
+    run = tapped_session(model, list(axes))
+    found = {name: Channels() for name in axes}
+    for sample in samples:
+        values = run(sample)
+        for name, axis in axes.items():
+            found[name].add(np.moveaxis(values[name], axis, 0))
     return found
 
 
@@ -131,71 +103,23 @@ def _pair(
 
 def _takes(after: Layer, name: str, before: Layer) -> bool:
     """Whether a layer reads another's channels one by one."""
-    return after.taken == name and after.is_conv == before.is_conv and _channels(after) == before.outputs
-
-
-def _channels(layer: Layer) -> int:
-    """Return how many channels a layer reads."""
-    return layer.windows.groups * layer.windows.columns // max(1, int(np.prod(layer.windows.kernel)))
+    return (
+        after.taken == name
+        and after.is_conv == before.is_conv
+        and channel_count(after.windows) == before.outputs
+    )
 
 
 def _equalize(model: ModelProto, pair: Pair, seen: Channels, top: int) -> bool:
     """Multiply the channels by what makes the readers' noise least; return whether that changes anything."""
-    cubes = [_by_channel(read_matrix(model, layer), layer) for layer in pair.after]
-    tried = _candidates(cubes, seen)
-    noises = [_noise(cubes, seen, factors, top) for factors in tried]
-    if min(noises) > _WORTHWHILE * noises[0]:
+    matrices = [read_matrix(model, layer) for layer in pair.after]
+    cubes = [by_channel(rows, layer.windows) for rows, layer in zip(matrices, pair.after, strict=True)]
+    factors = best_factors(cubes, seen, top)
+    if factors is None:
         return False
-    factors = tried[int(np.argmin(noises))]
     write_matrix(model, pair.before, read_matrix(model, pair.before) * factors[:, None])
     if pair.before.bias is not None:
         write_constant(model, pair.before.bias, read_constant(model, pair.before.bias) * factors)
-    for layer, cube in zip(pair.after, cubes, strict=True):
-        rows = cube / _of_groups(factors, cube)
-        write_matrix(model, layer, rows.reshape(layer.outputs, layer.windows.columns))
+    for rows, layer in zip(matrices, pair.after, strict=True):
+        write_matrix(model, layer, divided(rows, layer.windows, factors))
     return True
-
-
-def _candidates(cubes: Sequence[FloatArray], seen: Channels) -> list[FloatArray]:
-    """Return what the channels may be multiplied by: powers of what makes them equal, with 1 first.
-
-    Equal are either the channels themselves, or the channels beside the weights that read them.
-    """
-    weights = np.max([np.abs(cube).max(axis=(1, 3)).reshape(-1) for cube in cubes], axis=0)
-    used = (seen.largest > 0) & (weights > 0)
-    smaller = np.where(used, 1 / np.where(used, seen.largest, 1.0), 1.0)
-    beside = np.where(used, np.where(used, weights, 1.0) * smaller, 1.0)
-    tried = [base**power for power in _POWERS for base in (smaller, beside)]
-    return [np.ones(len(used)), *(_bounded(factors, used) for factors in tried)]
-
-
-def _bounded(factors: FloatArray, used: NDArray[np.bool_]) -> FloatArray:
-    """Return factors about 1 and not too far from it; unused channels stay as they are."""
-    middle = np.exp(np.log(factors[used]).mean()) if used.any() else 1.0
-    found: FloatArray = np.where(used, np.clip(factors / middle, 1 / _LARGEST, _LARGEST), 1.0)
-    return found
-
-
-def _noise(cubes: Sequence[FloatArray], seen: Channels, factors: FloatArray, top: int) -> float:
-    """Return the power of the readers' noise: of rounded activations, and of rounded weights."""
-    step = (factors * seen.largest).max(initial=0.0) / _ACTIVATION_STEPS
-    power = seen.power * factors**2
-    total = 0.0
-    for cube in cubes:
-        weights = cube / _of_groups(factors, cube)
-        total += step**2 * float(np.square(weights).sum())
-        steps = np.abs(weights).max(axis=(2, 3)) / top
-        group = power.reshape(len(cube), -1).sum(axis=1) * cube.shape[3]
-        total += float((np.square(steps) * group[:, None]).sum())
-    return total
-
-
-def _of_groups(factors: FloatArray, cube: FloatArray) -> FloatArray:
-    """Return factors of channels as they fit weights [groups, outputs, channels, window]."""
-    return factors.reshape(len(cube), 1, -1, 1)
-
-
-def _by_channel(rows: FloatArray, layer: Layer) -> FloatArray:
-    """Return weights as [groups, outputs of a group, channels of a group, window]."""
-    groups = layer.windows.groups
-    return rows.reshape(groups, layer.outputs // groups, _channels(layer) // groups, -1)

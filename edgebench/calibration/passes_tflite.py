@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.calibration.methods import Method
-from edgebench.calibration.observers import Range
+from edgebench.calibration.observers import Range, observe
 from edgebench.calibration.passes_rounding import round_matrix
 from edgebench.calibration.passes_sums import SAMPLES, Moments, Sums, in_parts
+from edgebench.calibration.passes_tflite_equalize import equalize
 from edgebench.calibration.passes_tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
 from edgebench.calibration.passes_tflite_ranges import summand_ranges
 from edgebench.calibration.passes_windows import vectors
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.calibration.tflite_tap import invoke, keeping_tensors
+from edgebench.calibration.watch import watch_tflite
 
 if TYPE_CHECKING:
     Array = NDArray[np.generic]
@@ -43,10 +46,13 @@ def adapt(model: Path, samples: Iterable[list[Array]], *, floats: Sequence[str],
     samples: can be gone through more than once; arrays [1, ...] in the order of the file's inputs.
     floats: the tensors whose operators stay float. method: how ranges are found.
     """
-    found = layers(TfliteGraph(model.read_bytes()))
-    quantized = [layer for layer in found if layer.given not in floats]
-    ranges = summand_ranges(model, samples, method)
-    return Adapted(round_weights(model, quantized, samples), ranges, list(floats))
+    content, moved = equalize(model, samples, top=_TOP, floats=floats)
+    quantized = [layer for layer in layers(TfliteGraph(content)) if layer.given not in floats]
+    with tempfile.TemporaryDirectory(prefix="edgebench-equal-") as folder:
+        equal = Path(folder) / "equal.tflite"
+        equal.write_bytes(content)
+        ranges = {**_ranges(equal, moved, samples, method), **summand_ranges(equal, samples, method)}
+        return Adapted(round_weights(equal, quantized, samples), ranges, list(floats))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:
@@ -81,6 +87,16 @@ def moments(
             value = interpreter.get_tensor(layer.taken)
             sums.add(layer.given, vectors(layer.windows, layer.image(value)))
     return sums.moments()
+
+
+def _ranges(
+    model: Path, names: Sequence[str], samples: Iterable[list[Array]], method: Method
+) -> dict[str, Range]:
+    """Return the ranges of some of a file's tensors over the samples."""
+    if not names:
+        return {}
+    values = watch_tflite(model, samples, exact=method.exact)
+    return {name: observe(values[name], method) for name in names}
 
 
 def _round_layer(graph: TfliteGraph, layer: TfliteLayer, entry: Moments) -> None:

@@ -91,9 +91,9 @@ def test_uneven_channels_lose_much_less(tmp_path: Any) -> None:
 def test_the_channels_of_a_depthwise_convolution_become_equal() -> None:
     """It has a scale for each of its channels, so nothing is lost by making them all the same."""
     model, given = network(), samples(16)
-    before = channels(model, ["stem_r"], given)["stem_r"].largest
+    before = channels(model, {"stem_r": 1}, given)["stem_r"].largest
     equal, _ = equalize(model, given, bits=8)
-    after = channels(equal, ["stem_r"], given)["stem_r"].largest
+    after = channels(equal, {"stem_r": 1}, given)["stem_r"].largest
     assert before.max() / before.min() > 30
     assert after.max() / after.min() < 1.001
 
@@ -165,5 +165,5 @@ def test_the_ranges_of_what_moved_are_measured_anew() -> None:
     equal, moved = equalize(model, given, bits=8)
     before, after = (measured_ranges(m, moved, given, Method.MIN_MAX)["stem_r"] for m in (model, equal))
     assert after.highest != pytest.approx(before.highest, rel=0.05)
-    seen = channels(equal, ["stem_r"], given)["stem_r"].largest.max()
+    seen = channels(equal, {"stem_r": 1}, given)["stem_r"].largest.max()
     assert after.highest == pytest.approx(seen, rel=1e-5)
