@@ -17,7 +17,7 @@ from edgebench.exporters.mixed_text import mixed_table as mixed_table  # noqa: P
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
-from edgebench.options import choices, model_name, parse_preprocessing, precisions_of, shape_of
+from edgebench.options import choice, choices, model_name, parse_preprocessing, precisions_of, shape_of
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text
 
@@ -49,6 +49,7 @@ def export(
     max_float: str = DEFAULT_MAX_FLOAT,
     input_shape: Sequence[str] = (),
     io: str = "float",
+    target: str = "auto",
     preprocessing: str | None = None,
     name: str | None = None,
     overwrite: bool = False,
@@ -60,19 +61,21 @@ def export(
     fp32 is the precision where none is named. calib_table: what `calibrate` wrote, in place of data.
     calib_method: None for mse, or the table's. max_drop: how much top-1 w8a8 may lose, as in "0.5pp"; where
     the result's `held` is false it loses more, and is the best that was found with `max_float` of the
-    multiplications in float. input_shape: "1,3,224,224", one per input.
+    multiplications in float. input_shape: "1,3,224,224", one per input. target: whose integer arithmetic
+    ONNX files are made for.
     Raises InputError for a wrong model, data or option, ExportError for a failed conversion.
     """
     from edgebench.calibration.memory import parse_memory
     from edgebench.calibration.methods import Method
+    from edgebench.calibration.target import Target
     from edgebench.exporters.export import ExportRequest, check_convertible
     from edgebench.exporters.export import export as export_request
     from edgebench.exporters.source import open_source
 
     declared = parse_preprocessing(preprocessing)
     wanted, chosen = precisions_of(precisions, int8=int8, fp16=fp16), choices(formats, Format, "--format")
-    method = choices(calib_method, Method, "--calib-method")[0] if calib_method else None
-    memory = parse_memory(max_calib_memory)
+    method = choice(calib_method, Method, "--calib-method") if calib_method else None
+    memory, arithmetic = parse_memory(max_calib_memory), choice(target, Target, "--target")
     calibration = load_dataset(calib_data, preprocessing=declared) if calib_data else None
     source = open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape])
     check_convertible(source, chosen)
@@ -91,6 +94,7 @@ def export(
         parity_data=calibration,
         preprocessing=declared,
         io=TensorIo(io),
+        target=arithmetic,
         mixed=mixed_settings(max_drop, max_float),
         overwrite=overwrite,
     )
@@ -123,7 +127,7 @@ def benchmark(
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.benchmark.runner import benchmark as measure
     from edgebench.exporters.inspect import open_artifact
-    from edgebench.pipeline import default_baseline
+    from edgebench.pipeline import arithmetic_notes, default_baseline
     from edgebench.pipeline_run import new_run_folder
     from edgebench.storage import folder_lock, sweep_parts
 
@@ -146,6 +150,7 @@ def benchmark(
         threads=threads,
         affinity=affinity,
         seed=seed,
+        notes=arithmetic_notes((artifact for artifact, _ in adopted), device),
     )
     with folder_lock(folder):
         check_unmeasured(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebench.calibration.target import Target
 from edgebench.datasets import Preprocessing
 from edgebench.storage import read_json, write_json
 
@@ -34,9 +35,15 @@ class Precision(enum.StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
     W8A32 = "w8a32"
+    W8A16 = "w8a16"
     W8A8 = "w8a8"
     UNKNOWN = "unknown"
     """A file made elsewhere whose arithmetic was not determined."""
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the ranges of its activations are fixed beforehand, by calibration."""
+        return self in (Precision.W8A8, Precision.W8A16)
 
 
 class TensorIo(enum.StrEnum):
@@ -170,6 +177,7 @@ class Artifact:
     """The manifest of one exported model file. `path` is relative to the manifest's folder.
 
     size_bytes is 0 and sha256 empty where only a log of another tool names the file.
+    target: whose integer arithmetic the file is made for; None where it is the same for all of them.
     """
 
     name: str
@@ -185,6 +193,7 @@ class Artifact:
     steps: tuple[str, ...] = ()
     calibration: CalibrationRecord | None = None
     parity: Parity | None = None
+    target: Target | None = None
     versions: dict[str, str] = field(default_factory=dict)
     mixed: MixedPrecision | None = None
     schema: int = SCHEMA

@@ -98,6 +98,7 @@ def _onnx2tf() -> Finding:
 
 
 def _hardware() -> tuple[Finding, ...]:
+    from edgebench.calibration.target import local_target
     from edgebench.devices.registry import list_devices
 
     found = [
@@ -106,6 +107,9 @@ def _hardware() -> tuple[Finding, ...]:
         )
         for d in list_devices()
     ]
+    target = local_target()
+    detail = f"{target}, with weights of {target.weight_bits} bits: what --target auto stands for"
+    found.append(Finding("integer arithmetic", present=True, detail=detail))
     if not Path("/dev/nvidia0").exists() and not Path("/dev/nvhost-gpu").exists():
         found.append(Finding("nvidia gpu", present=False, detail="none here: TensorRT engines are skipped"))
     return tuple(found)

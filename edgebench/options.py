@@ -30,6 +30,14 @@ def choices(text: str, kind: type[Any], option: str) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(kind(name) for name in names))
 
 
+def choice(text: str, kind: type[Any], option: str) -> Any:
+    """Return the member of an enum that a word names. Raises ConfigError, naming `option`."""
+    found = choices(text, kind, option)
+    if len(found) > 1:
+        raise ConfigError(f"{option} takes one value, not {len(found)}", hint=f"as in {option} {found[0]}")
+    return found[0]
+
+
 def shape_of(text: str) -> tuple[int, ...]:
     """Return the shape that `1,3,224,224` names. Raises ConfigError."""
     try:

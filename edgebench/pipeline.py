@@ -33,7 +33,7 @@ from edgebench.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from edgebench.exporters.source import Source
     from edgebench.reports.gates import Gate
@@ -122,6 +122,7 @@ def _export_format(
             preprocessing=plan.pipeline.data.preprocessing,
             io=config.io,
             mixed=accuracy_budget(plan.pipeline),
+            target=config.target,
         )
         result = export(request, progress=progress)
         artifacts = tuple(replace(a, steps=(*steps, *a.steps)) for a in result.artifacts)
@@ -138,7 +139,7 @@ def _export_format(
 
 def _export_key(plan: Plan, source: Source, steps: tuple[str, ...], fmt: Format) -> dict[str, object]:
     """Return all that an export depends on; the processor too, since int8 weights are made for one."""
-    from edgebench.calibration.target import local_target
+    from edgebench.calibration.target import resolved
 
     return {
         "tool_sha256": tool_sha256(),
@@ -150,7 +151,7 @@ def _export_key(plan: Plan, source: Source, steps: tuple[str, ...], fmt: Format)
         "data": data_sha256(plan),
         "shapes": source.input_shapes,
         "steps": steps,
-        "target": local_target(),
+        "target": resolved(plan.pipeline.export.target),
     }
 
 
@@ -199,6 +200,7 @@ def _benchmark(
         reasons = dict.fromkeys(f"{skip.format}: {skip.reason}" for skip in exported.skipped)
         raise ConfigError(f"nothing was exported: {'; '.join(reasons)}", hint="choose other `export.formats`")
     config = plan.pipeline.benchmark
+    notes = arithmetic_notes((artifact for artifact, _ in artifacts), config.device)
     request = BenchmarkRequest(
         artifacts=artifacts,
         device=config.device,
@@ -212,7 +214,7 @@ def _benchmark(
         affinity=config.affinity,
         seed=plan.pipeline.seed,
         skipped=exported.skipped,
-        notes=(*exported.notes, *_data_notes(plan)),
+        notes=tuple(dict.fromkeys([*exported.notes, *_data_notes(plan), *notes])),
     )
     benchmark(request, progress=progress)
 
@@ -220,6 +222,16 @@ def _benchmark(
 def default_baseline(artifacts: tuple[Artifact, ...]) -> str | None:
     """Return the id of the first fp32 artifact, which the others are held against; None without one."""
     return next((artifact.id for artifact in artifacts if artifact.precision is Precision.FP32), None)
+
+
+def arithmetic_notes(artifacts: Iterable[Artifact], device: str) -> tuple[str, ...]:
+    """Return which artifacts are made for another arithmetic than that of a device here."""
+    from edgebench.calibration.target import local_target, mismatch
+
+    if not device.startswith("local:"):
+        return ()
+    found = ((a.id, mismatch(a.target, local_target())) for a in artifacts if a.target is not None)
+    return tuple(f"{name}: {words}" for name, words in found if words)
 
 
 def _data_notes(plan: Plan) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgebench.artifact import Format, Precision, TensorIo
 from edgebench.calibration.methods import Method
+from edgebench.calibration.target import Target
 from edgebench.config import load_config
 from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError
@@ -85,13 +86,14 @@ class ExportConfig:
 
     calibration_method: None for mse, or the table's. calibration_table: what `edgebench calibrate` wrote,
     in place of calibration data. calibration_memory: the most that calibrating takes beyond the model, as in
-    300MB. max_drop: how much top-1 w8a8 may lose, as in 0.5pp or 1%rel. max_float: the
-    most of the multiplications that may stay float for it.
+    300MB. max_drop: how much top-1 w8a8 may lose, as in 0.5pp or 1%rel. max_float: the most of the
+    multiplications that may stay float for it. target: whose integer arithmetic ONNX files are made for.
     """
 
     formats: tuple[Format, ...] = (Format.ONNX, Format.TFLITE)
     precisions: tuple[Precision, ...] = (Precision.FP32, Precision.W8A8)
     io: TensorIo = TensorIo.FLOAT
+    target: Target = Target.AUTO
     calibration_samples: int = 256
     calibration_method: Method | None = None
     calibration_table: str | None = None
@@ -219,8 +221,9 @@ data:
 
 export:
   formats: [onnx, tflite]             # also tensorrt, where an NVIDIA GPU is
-  precisions: [fp32, w8a8]            # also fp16, w8a32
+  precisions: [fp32, w8a8]            # also fp16, w8a32, w8a16
   io: float                           # float or int8 inputs and outputs of TFLite
+  target: auto                        # this machine; or x86-avx2, x86-vnni, arm64, tensorrt
   # calibration_method: mse           # also percentile, entropy, min-max, moving-average
   # calibration_memory: 300MB         # the most that calibrating takes beyond the model
   # calibration_table: table.json     # of edgebench calibrate, in place of data.calibration

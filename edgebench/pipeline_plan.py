@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.artifact import Precision
 from edgebench.errors import ConfigError
 from edgebench.pipeline_file import CompressConfig, Pipeline, load_pipeline
 from edgebench.pipeline_run import RunIdentity
@@ -68,16 +67,19 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
     from edgebench.benchmark.request import parse_cores
     from edgebench.calibration.table import usable_table
     from edgebench.devices.registry import open_device
+    from edgebench.exporters.export import check_target
     from edgebench.exporters.source import check_readable
 
+    check_target(pipeline.export.target, pipeline.export.formats, pipeline.export.precisions)
+    static = [precision for precision in pipeline.export.precisions if precision.is_static]
     if pipeline.export.calibration_table:
         table, method = base / pipeline.export.calibration_table, pipeline.export.calibration_method
         usable_table(table, pipeline.data.preprocessing, method)
-    elif Precision.W8A8 in pipeline.export.precisions and pipeline.data.calibration is None:
+    elif static and pipeline.data.calibration is None:
         raise ConfigError(
-            "`data.calibration` is missing, and w8a8 needs data to fix the ranges of its activations",
+            f"`data.calibration` is missing, and {static[0]} needs data to fix the ranges of its activations",
             hint="name data that is not the evaluation's, or a table of edgebench calibrate as "
-            "`export.calibration_table`, or take w8a8 out of `export.precisions`",
+            f"`export.calibration_table`, or take {static[0]} out of `export.precisions`",
         )
     calibration_memory(pipeline)
     open_device(pipeline.benchmark.device)

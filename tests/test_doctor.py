@@ -47,6 +47,7 @@ def test_every_kind_of_thing_is_looked_for() -> None:
     assert findings["python"].present
     assert findings["onnxruntime"].present
     assert re.search(r"onnxruntime \d+\.\d+", findings["onnxruntime"].detail)
+    assert re.match(r"(x86-\w+|arm64), with weights of [78] bits", findings["integer arithmetic"].detail)
     assert re.search(r"\d+ cores, \d+\.\d GiB", findings["local:cpu"].detail)
 
 

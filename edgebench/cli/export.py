@@ -17,7 +17,7 @@ from edgebench.exporters.mixed_budget import DEFAULT_MAX_FLOAT
 @click.option(
     "-f", "--format", "formats", default="onnx,tflite", show_default=True, help="onnx, tflite, tensorrt."
 )
-@click.option("-p", "--precision", "precisions", help="fp32, fp16, w8a32, w8a8; several with commas.")
+@click.option("-p", "--precision", "precisions", help="fp32, fp16, w8a32, w8a16, w8a8; several with commas.")
 @click.option("--int8", is_flag=True, help="The same as --precision w8a8.")
 @click.option("--fp16", is_flag=True, help="The same as --precision fp16.")
 @click.option(
@@ -57,6 +57,13 @@ from edgebench.exporters.mixed_budget import DEFAULT_MAX_FLOAT
     default="float",
     show_default=True,
     help="TFLite inputs and outputs.",
+)
+@click.option(
+    "--target",
+    default="auto",
+    show_default=True,
+    metavar="TARGET",
+    help="Whose integers: x86-avx2, x86-vnni, arm64, tensorrt; auto is this machine.",
 )
 @click.option(
     "--preprocessing", metavar="YAML", help="As in a pipeline file: '{scale: 0.0039, layout: nchw}'."

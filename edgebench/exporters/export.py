@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgebench.artifact import Format, Precision
 from edgebench.calibration.table import CalibrationTable, usable_table
+from edgebench.calibration.target import Target
 from edgebench.datasets import Dataset
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.exporters.export_request import ExportRequest, ExportResult, file_stem, target_path
@@ -22,9 +23,9 @@ __all__ = ["ExportRequest", "ExportResult", "export", "file_stem"]
 def export(request: ExportRequest, *, progress: Progress = silent) -> ExportResult:
     """Write the artifacts and their manifests into `request.out` and return them.
 
-    What was finished before an error stays. Raises ConfigError where w8a8 lacks calibration data or the
-    table is another's, ExportError where a conversion fails or its outputs are wrong, StorageError where
-    `out` cannot be written, is in use, or holds such artifacts already.
+    What was finished before an error stays. Raises ConfigError where calibration data lacks, the target
+    takes no such precision or the table is another's, ExportError where a conversion fails or its outputs
+    are wrong, StorageError where `out` cannot be written, is in use, or holds such artifacts already.
     """
     _check(request)
     table = _table(request)
@@ -39,10 +40,12 @@ def export(request: ExportRequest, *, progress: Progress = silent) -> ExportResu
 
 
 def _check(request: ExportRequest) -> None:
+    check_target(request.target, request.formats, request.precisions)
     given = (request.calibration, request.calib_table, request.calib_random or None)
-    if Precision.W8A8 in request.precisions and given == (None, None, None):
+    static = [precision for precision in request.precisions if precision.is_static]
+    if static and given == (None, None, None):
         raise ConfigError(
-            "w8a8 needs data to fix the ranges of its activations",
+            f"{static[0]} needs data to fix the ranges of its activations",
             hint="--calib-data DATA, or --calib-table of edgebench calibrate; "
             "or --calib-random for random numbers, which lose accuracy",
         )
@@ -77,10 +80,22 @@ def check_convertible(source: Source, formats: Sequence[Format]) -> None:
         )
 
 
+def check_target(target: Target, formats: Sequence[Format], precisions: Sequence[Precision]) -> None:
+    """Raise ConfigError for a precision that the target's runtime does not take."""
+    if target is not Target.TENSORRT or Format.ONNX not in formats:
+        return
+    for precision in precisions:
+        if precision in (Precision.W8A16, Precision.W8A32):
+            raise ConfigError(
+                f"TensorRT takes no {precision}: its integers are int8, with activations of fixed ranges",
+                hint="--precision w8a8, fp16 or fp32, or another --target",
+            )
+
+
 def _table(request: ExportRequest) -> CalibrationTable | None:
     """Return the table of ranges that is asked for. Raises ConfigError where it is for other inputs."""
     path = request.calib_table
-    if path is None or Precision.W8A8 not in request.precisions:
+    if path is None or not any(precision.is_static for precision in request.precisions):
         return None
     if request.calib_random:
         raise ConfigError("--calib-table and --calib-random contradict each other", hint="leave out one")

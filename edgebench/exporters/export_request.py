@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgebench.artifact import Artifact, Format, Precision, Skipped, TensorIo
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
+from edgebench.calibration.target import Target
 from edgebench.datasets import Dataset, Preprocessing
 from edgebench.exporters.calibration import CalibrationSettings
 from edgebench.exporters.conversion import SUFFIX
@@ -26,6 +27,11 @@ class ExportRequest:
     table's, or the default. calib_memory_bytes: bounds what calibrating needs. fresh: watch the graphs
     anew, whatever the cache holds. parity_data: what the answers are compared on; random where None.
     mixed: how much accuracy w8a8 may lose, and how much of it may stay float for that.
+    calibration: fixes the ranges of w8a8 and w8a16; at most `calibration_samples` of it are used.
+    calib_table: a file of ranges in its place. calib_random: random numbers in its place. calib_method:
+    None for the table's, or the default. calib_memory_bytes: bounds what calibrating needs. fresh: watch
+    the graphs anew, whatever the cache holds. parity_data: what the answers are compared on; random where
+    None. target: whose integer arithmetic ONNX files are made for.
     """
 
     source: Source
@@ -44,6 +50,7 @@ class ExportRequest:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     io: TensorIo = TensorIo.FLOAT
     mixed: MixedSettings | None = None
+    target: Target = Target.AUTO
     overwrite: bool = False
 
     @property

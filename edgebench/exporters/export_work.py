@@ -20,7 +20,7 @@ from edgebench.artifact import (
 )
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.calibration.table import CalibrationTable, GraphTable
-from edgebench.calibration.target import local_target
+from edgebench.calibration.target import Target, local_target, mismatch, resolved
 from edgebench.errors import MissingExtraError
 from edgebench.exporters.calibration import calibrated
 from edgebench.exporters.calibration_samples import DataSamples, RandomSamples
@@ -109,7 +109,7 @@ class ExportWork:
     ) -> tuple[Artifact, tuple[str, ...]]:
         self._progress(f"{fmt} {precision}")
         target = target_path(self._request, fmt, precision)
-        ranges = self._calibrate(fmt, converted) if precision is Precision.W8A8 else None
+        ranges = self._calibrate(fmt, converted) if precision.is_static else None
         job = self._job(fmt, precision, converted, ranges)
         mixed = self._assign(fmt, job)
         quantized, made = self._quantize(fmt, replace(job, floats=mixed.floats) if mixed else job)
@@ -128,11 +128,13 @@ class ExportWork:
             steps=(*converted.result.steps, *quantized.steps, *mixed_steps(mixed.record if mixed else None)),
             calibration=ranges.record if ranges else None,
             parity=verified.parity,
+            target=quantized.target,
             mixed=mixed.record if mixed else None,
             versions={"edgebench": __version__, **converted.result.versions, **quantized.versions},
         )
         _place(made, artifact, target)
-        told = (*quantized.notes, *verified.notes, *([mixed_note(mixed.record)] if mixed else []))
+        told = (*quantized.notes, *verified.notes, *_elsewhere(quantized.target))
+        told += (mixed_note(mixed.record),) if mixed else ()
         own = (f"{artifact.id}: {note}" for note in told)
         return artifact, (*(ranges.notes if ranges else ()), *own)
 
@@ -153,7 +155,7 @@ class ExportWork:
             base=converted.base,
             out=self._folder / f"{precision}.{SUFFIX[fmt]}",
             precision=precision,
-            target=local_target(),
+            target=resolved(self._request.target),
             table=ranges.table if ranges else None,
             io=self._request.io,
             samples=self._samples.write()[0] if ranges and self._samples else None,
@@ -197,6 +199,12 @@ def _from_table(table: CalibrationTable, fmt: Format, base: Path) -> _Calibrated
     graph = table.graph(fmt, graph_sha256(base, fmt), environment())
     record = CalibrationRecord(table.data, table.fingerprint, table.samples, table.method.value)
     return _Calibrated(graph, record, table.notes)
+
+
+def _elsewhere(target: Target | None) -> tuple[str, ...]:
+    """Return what has to be said of verifying a file for another target on this machine."""
+    found = mismatch(target, local_target()) if target else None
+    return (found,) if found else ()
 
 
 def _place(made: Path, artifact: Artifact, target: Path) -> None:

@@ -107,6 +107,7 @@ def _describe_onnx(path: Path) -> Description:
 def _onnx_precision(network: onnx.ModelProto) -> Precision:
     from onnx import TensorProto
 
+    int16 = (TensorProto.INT16, TensorProto.UINT16)
     operators = {node.op_type for node in network.graph.node}
     if "DynamicQuantizeLinear" in operators:
         return Precision.W8A32
@@ -116,7 +117,8 @@ def _onnx_precision(network: onnx.ModelProto) -> Precision:
     integers = sum(weights[kind] for kind in (TensorProto.INT8, TensorProto.UINT8))
     floats = {Precision.FP32: weights[TensorProto.FLOAT], Precision.FP16: weights[TensorProto.FLOAT16]}
     if {"QuantizeLinear", "QLinearConv", "QLinearMatMul"} & operators:
-        return _majority({Precision.W8A8: integers, **floats})
+        wide = any(tensor.data_type in int16 for tensor in network.graph.initializer)
+        return _majority({Precision.W8A16 if wide else Precision.W8A8: integers, **floats})
     return _majority({Precision.UNKNOWN: integers, **floats})
 
 
@@ -182,7 +184,8 @@ def _pair(stored: int, used: int, partner: int, kinds: Any) -> Precision:
     if stored in (kinds.INT8, kinds.UINT8) and used == stored:
         if partner in (kinds.INT8, kinds.UINT8):
             return Precision.W8A8
-        return Precision.W8A32 if partner == kinds.FLOAT32 else Precision.UNKNOWN
+        others = {kinds.FLOAT32: Precision.W8A32, kinds.INT16: Precision.W8A16}
+        return others.get(partner, Precision.UNKNOWN)
     return Precision.FP32 if stored == kinds.FLOAT32 else Precision.UNKNOWN
 
 

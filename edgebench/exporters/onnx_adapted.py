@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebench.artifact import Precision
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import Adapted, adapt, flat_biases, float_ends
+from edgebench.calibration.passes import Adapted, adapt, adapt_weights, flat_biases, float_ends
 from edgebench.calibration.passes_layers import layers, read_constant, write_constant
 from edgebench.calibration.passes_smooth import unclipped
 from edgebench.calibration.samples import SampleStore
+from edgebench.exporters.onnx_arithmetic import arithmetic_of
 from edgebench.exporters.quantizers import QuantizationJob
 from edgebench.storage import read_json, storage_errors, write_json
 
@@ -48,7 +50,10 @@ def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapte
     import onnx
 
     if job.keep is None:
-        return adapt(network, SampleStore(samples), bits=job.target.weight_bits, method=job.method)
+        bits = arithmetic_of(job.precision, job.target).weight_bits
+        if job.precision is Precision.W8A16:
+            return _weights_alone(network, SampleStore(samples), bits)
+        return adapt(network, SampleStore(samples), bits=bits, method=job.method)
     model, unrounded = job.keep / "rounded.onnx", job.keep / "unrounded.onnx"
     beside = job.keep / "rounded.json"
     if beside.exists():
@@ -61,6 +66,14 @@ def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapte
         onnx.save(made.unrounded, unrounded)
     write_json(beside, _Beside(made.ranges, tuple(made.floats)))
     return made
+
+
+def _weights_alone(network: ModelProto, samples: SampleStore, bits: int) -> Adapted:
+    """Return the graph with nothing done for its activations, which have integers enough."""
+    flat = flat_biases(network)
+    floats = float_ends(flat)
+    chosen = [layer for layer in layers(flat) if layer.node.name not in floats]
+    return Adapted(adapt_weights(flat, chosen, samples, bits=bits), flat, {}, floats)
 
 
 def _restore(model: ModelProto, original: ModelProto, kept: Sequence[str]) -> None:

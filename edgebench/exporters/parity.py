@@ -23,8 +23,8 @@ _LEAST_SQNR_DB = {Precision.FP32: 40.0, Precision.FP16: 20.0}
 """A faithful fp32 conversion shows 90 dB and more, fp16 about 60; below these the graph is another one."""
 _SAME = 1e-4
 """Absolute differences up to this are rounding, however small the signal is."""
-_DOUBTFUL_DB = 10.0
-"""Quantized answers with more than a tenth of noise in their power are worth a word."""
+_DOUBTFUL_DB = {Precision.W8A16: 20.0}
+"""Quantized answers with more noise in their power are worth a word; others' bound is a tenth, 10 dB."""
 _MATRIX = 2
 
 
@@ -87,7 +87,7 @@ def check(parity: Parity, precision: Precision) -> tuple[str, ...]:
             f"{parity.data} (at least {least:.0f} dB expected), largest error {parity.max_abs_error:.3g}",
             hint="the converter changed the model; try another format, or report it to the converter",
         )
-    if ratio < _DOUBTFUL_DB:
+    if ratio < _DOUBTFUL_DB.get(precision, 10.0):
         note = f"only {ratio:.1f} dB of signal over error on {parity.samples} samples of {parity.data}"
         return (f"{note}: do the calibration data and its preprocessing fit the model?",)
     return ()

@@ -1,8 +1,9 @@
-"""fp32 ONNX to fp16, w8a32 and w8a8 with onnxruntime's tools; runs in the export worker process."""
+"""fp32 ONNX to fp16, w8a32, w8a16 and w8a8 with onnxruntime's tools; runs in the export worker process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Precision
@@ -12,28 +13,40 @@ from edgebench.calibration.passes_floats import shield_floats
 from edgebench.calibration.passes_kept import set_aside
 from edgebench.calibration.passes_order import control_flow, in_order
 from edgebench.calibration.passes_size import slim
-from edgebench.calibration.table import GraphTable
+from edgebench.calibration.target import Arithmetic
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_adapted import adapted
+from edgebench.exporters.onnx_arithmetic import (
+    arithmetic_of,
+    of_opset_for,
+    quantizer_settings,
+    residual_inputs,
+)
 from edgebench.exporters.onnx_prepared import prepared
-from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
+from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
 from edgebench.storage import storage_errors
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 _INT8_BITS = 8
+_NO_KERNELS = "ONNX Runtime's CPU has no int16 kernels: it computes in float between Q/DQ, slower than fp32"
 
 
 def quantize(job: QuantizationJob) -> QuantizationResult:
     """Write `job.base` at `job.precision`; inputs and outputs stay float.
 
-    w8a8 is written as QuantizeLinear/DequantizeLinear pairs with per-channel weights. Raises
+    w8a8 and w8a16 are written as QuantizeLinear/DequantizeLinear pairs with per-channel weights. Raises
     ExportError where the tool fails, ModelError where the model is quantized already.
     """
     import onnxruntime
 
-    makers = {Precision.FP16: _fp16, Precision.W8A32: _dynamic, Precision.W8A8: _static}
+    makers = {
+        Precision.FP16: _fp16,
+        Precision.W8A32: _dynamic,
+        Precision.W8A16: _static,
+        Precision.W8A8: _static,
+    }
     try:
         result = makers[job.precision](job)
     except (ValueError, RuntimeError, KeyError, AttributeError, IndexError, TypeError) as err:
@@ -41,7 +54,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
         raise ExportError(
             f"{job.base.name}: onnxruntime cannot make {job.precision} of it: {type(err).__name__}: {reason}"
         ) from err
-    return QuantizationResult(result.steps, {"onnxruntime": onnxruntime.__version__}, result.notes)
+    return replace(result, versions={"onnxruntime": onnxruntime.__version__})
 
 
 def _fp16(job: QuantizationJob) -> QuantizationResult:
@@ -75,7 +88,7 @@ def _dynamic(job: QuantizationJob) -> QuantizationResult:
     bits = job.target.weight_bits
     step = f"int8 weights of {bits} bits per channel for {job.target}, ranges at run time"
     steps = [step, *([f"in float: {', '.join(floats)}"] if floats else [])]
-    return QuantizationResult(tuple(steps), notes=_float_notes(network))
+    return QuantizationResult(tuple(steps), notes=_float_notes(network), target=job.target)
 
 
 def _matrices_of_matrices(network: ModelProto) -> list[str]:
@@ -90,43 +103,52 @@ def _float_notes(network: ModelProto) -> tuple[str, ...]:
 
 
 def _static(job: QuantizationJob) -> QuantizationResult:
-    from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    if job.table is None:
-        raise ExportError("w8a8 needs the ranges of the activations")
-    bits = job.target.weight_bits
-    network, put_back = set_aside(load_model_with_shape_infer(prepared(job.base)))
+    arithmetic = arithmetic_of(job.precision, job.target)
+    ranges = activation_ranges(job)
+    whole = of_opset_for(arithmetic, load_model_with_shape_infer(prepared(job.base)))
+    network, put_back = set_aside(whole)
     ready = adapted(network, job)
     between = float_between(ready.model)
     tool = QDQQuantizer(
         ready.model,
-        per_channel=True,
-        reduce_range=bits < _INT8_BITS,
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=_ranges(job.table, ready.ranges),
-        nodes_to_quantize=[],
+        tensors_range=_ranges({**ranges, **ready.ranges}),
         nodes_to_exclude=[*ready.floats, *between],
-        op_types_to_quantize=[*dict.fromkeys([*QLinearOpsRegistry, *QDQRegistry])],
-        # What a product of a transformer gives goes on as float, so that it loses nothing.
-        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]} if between else {},
+        **quantizer_settings(arithmetic, products_alone=bool(between)),
     )
+    if arithmetic.layers_only:
+        for name, reader in residual_inputs(tool.model.model):
+            tool.quantize_activation_tensor(name)
+            tool.tensor_to_its_receiving_nodes.setdefault(name, []).append(reader)
     tool.quantize_model()
-    made = put_back(shield_floats(slim(in_order(tool.model.model)), ready.floats))
+    made = slim(in_order(tool.model.model))
+    if not arithmetic.layers_only:
+        made = shield_floats(made, ready.floats)
     with storage_errors(job.out):
-        job.out.write_bytes(made.SerializeToString())
-    step = f"Q/DQ: uint8 activations, int8 weights of {bits} bits per channel for {job.target}"
-    steps = [step, "weights rounded by calibration samples"] if job.samples else [step]
-    steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
-    steps += ["in float: all of the transformer but products with constants"] if between else []
-    return QuantizationResult(tuple(steps), notes=_float_notes(network))
+        job.out.write_bytes(put_back(made).SerializeToString())
+    told = _told(job, arithmetic, ready.floats)
+    steps = ("in float: all of the transformer but products with constants",) if between else ()
+    return replace(told, steps=(*told.steps, *steps), notes=(*told.notes, *_float_notes(network)))
 
 
-def _ranges(table: GraphTable, others: Mapping[str, Range]) -> Any:
-    """Return the ranges as onnxruntime's quantizer takes them; those of `others` in the table's place."""
+def _told(job: QuantizationJob, arithmetic: Arithmetic, floats: Sequence[str]) -> QuantizationResult:
+    """Return what was done, for the manifest, and what the user has to know of it."""
+    kind = f"{'' if arithmetic.signed else 'u'}int{arithmetic.activation_bits}"
+    step = f"Q/DQ: {kind} activations, int8 weights of {arithmetic.weight_bits} bits per channel"
+    wide = job.precision is Precision.W8A16
+    steps = [step if wide else f"{step} for {job.target}"]
+    steps += ["zero points 0; what layers give and biases in float"] if arithmetic.layers_only else []
+    steps += ["weights rounded by calibration samples"] if job.samples else []
+    steps += [f"in float: {', '.join(floats)}"] if floats else []
+    return QuantizationResult(
+        tuple(steps), notes=(_NO_KERNELS,) if wide else (), target=None if wide else job.target
+    )
+
+
+def _ranges(ranges: Mapping[str, Range]) -> Any:
+    """Return the ranges as onnxruntime's quantizer takes them."""
     import numpy as np
     from onnxruntime.quantization import CalibrationMethod
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
@@ -135,6 +157,6 @@ def _ranges(table: GraphTable, others: Mapping[str, Range]) -> Any:
         CalibrationMethod.MinMax,
         {
             name: TensorData(lowest=np.float32(found.lowest), highest=np.float32(found.highest))
-            for name, found in {**{n: t.range for n, t in table.tensors.items()}, **others}.items()
+            for name, found in ranges.items()
         },
     )

@@ -1,9 +1,10 @@
-"""fp32 TFLite to fp16, w8a32 and w8a8 with ai-edge-quantizer; runs in the export worker process."""
+"""fp32 TFLite to fp16, w8a32, w8a16 and w8a8 with ai-edge-quantizer; runs in the export worker process."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from edgebench.artifact import Precision, TensorIo
 from edgebench.calibration.passes_tflite import Adapted, adapt
 from edgebench.calibration.passes_tflite_ends import float_ends
 from edgebench.calibration.samples import SampleStore
+from edgebench.calibration.target import Target
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ExportError, MissingExtraError
-from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
+from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
 from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.exporters.tflite_renew import renewed
 from edgebench.exporters.tflite_size import slim
@@ -22,6 +24,8 @@ from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
 _FLOAT = "no_quantize"
+_NO_KERNELS = "LiteRT has no fast kernels for int16 activations: many times slower than fp32"
+_NOT_TENSORRT = "TensorRT reads no TFLite: this file is as for any processor"
 
 
 def quantize(job: QuantizationJob) -> QuantizationResult:
@@ -39,9 +43,14 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
             hint="pip install 'edgebench[torch]' or 'edgebench[tensorflow]'",
         ) from err
     del ai_edge_quantizer
-    makers = {Precision.FP16: _fp16, Precision.W8A32: _dynamic, Precision.W8A8: _static}
+    makers = {
+        Precision.FP16: _fp16,
+        Precision.W8A32: _dynamic,
+        Precision.W8A16: _static16,
+        Precision.W8A8: _static,
+    }
     try:
-        ready = _ready(job) if job.precision is Precision.W8A8 else Adapted(job.base.read_bytes(), {}, [])
+        ready = _ready(job)
         tool = quantizer.Quantizer(renewed(ready.content))
         result = makers[job.precision](tool, job, ready)
         content = tool.quantize(_calibrate(tool, job, ready)).quantized_model
@@ -52,7 +61,8 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
         ) from err
     with storage_errors(job.out):
         job.out.write_bytes(slim(content))
-    return result
+    told = (_NOT_TENSORRT,) if job.target is Target.TENSORRT else ()
+    return replace(result, notes=(*result.notes, *told))
 
 
 def _fp16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
@@ -86,18 +96,41 @@ def _dynamic(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationRes
 
 
 def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
-    from ai_edge_quantizer import qtyping, recipe
+    from ai_edge_quantizer import recipe
 
-    names = qtyping.TFLOperationName
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
     if job.io is TensorIo.FLOAT:
-        for name in (names.INPUT, names.OUTPUT):
-            tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key=_FLOAT)
+        _keep_border(tool)
     _keep_layers(tool, ready.floats)
-    steps = [f"int8 activations, int8 weights per channel, {job.io} inputs and outputs"]
+    return QuantizationResult(_steps("int8", job, ready), versions=_version())
+
+
+def _static16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
+    from ai_edge_quantizer import recipe
+
+    tool.load_quantization_recipe(recipe.static_wi8_ai16())
+    _keep_border(tool)
+    _keep_layers(tool, ready.floats)
+    notes = [_NO_KERNELS]
+    if job.io is TensorIo.INT8:
+        notes.append("takes and gives float: int8 inputs and outputs are those of w8a8")
+    steps = _steps("int16", replace(job, io=TensorIo.FLOAT), ready)
+    return QuantizationResult(steps, versions=_version(), notes=tuple(notes))
+
+
+def _steps(activations: str, job: QuantizationJob, ready: Adapted) -> tuple[str, ...]:
+    steps = [f"{activations} activations, int8 weights per channel, {job.io} inputs and outputs"]
     steps += ["weights rounded by calibration samples"] if job.samples else []
     steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
-    return QuantizationResult(tuple(steps), versions=_version())
+    return tuple(steps)
+
+
+def _keep_border(tool: Any) -> None:
+    """Leave the model's inputs and outputs float."""
+    from ai_edge_quantizer import qtyping
+
+    for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key=_FLOAT)
 
 
 def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
@@ -115,8 +148,11 @@ def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
 
 def _ready(job: QuantizationJob) -> Adapted:
     """Return the file with what stays float, its weights rounded by the samples where there are any."""
-    # Who asks for int8 inputs and outputs has a device that knows nothing else.
-    ends = float_ends(TfliteGraph(job.base.read_bytes())) if job.io is TensorIo.FLOAT else []
+    if not job.precision.is_static:
+        return Adapted(job.base.read_bytes(), {}, [])
+    # Who asks for int8 inputs and outputs has a device that knows nothing else; int16 loses little anywhere.
+    narrow = job.precision is Precision.W8A8 and job.io is TensorIo.FLOAT
+    ends = float_ends(TfliteGraph(job.base.read_bytes())) if narrow else []
     floats = list(dict.fromkeys([*ends, *job.floats]))
     if job.samples is None:
         return Adapted(job.base.read_bytes(), {}, floats)
@@ -127,11 +163,9 @@ def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:
     """Return the range of every tensor as ai-edge-quantizer takes them; None where it needs none."""
     if not tool.need_calibration:
         return None
-    if job.table is None:
-        raise ExportError("w8a8 needs the ranges of the activations")
     details = open_interpreter(job.base, str(job.base)).get_tensor_details()
     shapes = {detail["name"]: (1,) * len(detail["shape"]) for detail in details}
-    ranges = {name: tensor.range for name, tensor in job.table.tensors.items()} | ready.ranges
+    ranges = activation_ranges(job) | ready.ranges
     return {
         name: {
             "min": np.full(shapes[name], found.lowest, np.float32),

@@ -11,8 +11,12 @@ from pathlib import Path
 
 from edgebench.artifact import Format, Precision, TensorIo
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
+from edgebench.calibration.observers import Range
 from edgebench.calibration.table import GraphTable
 from edgebench.calibration.target import Target
+from edgebench.errors import ExportError
+
+_ROOM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,32 @@ class QuantizationJob:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationResult:
-    """What was done, in words for the manifest. notes: what the user has to be told."""
+    """What was done, in words for the manifest. notes: what the user has to be told.
+
+    target: whose arithmetic the file is made for; None where the job's target changes nothing.
+    """
 
     steps: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    target: Target | None = None
+
+
+def activation_ranges(job: QuantizationJob) -> dict[str, Range]:
+    """Return the range of every tensor that a job's activations are quantized over.
+
+    8 bits: what the table says. 16 bits: twice the extremes that were seen, since 65,536 steps are so many
+    that half of them may wait for values that calibration did not meet. Raises ExportError without a table.
+    """
+    if job.table is None:
+        raise ExportError(f"{job.precision} needs the ranges of the activations")
+    tensors = job.table.tensors
+    if job.precision is Precision.W8A16:
+        return {
+            name: Range(_ROOM * min(t.lowest, 0.0), _ROOM * max(t.highest, 0.0))
+            for name, t in tensors.items()
+        }
+    return {name: tensor.range for name, tensor in tensors.items()}
 
 
 QUANTIZERS: dict[Format, str] = {

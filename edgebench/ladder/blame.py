@@ -166,7 +166,7 @@ def _kernel(rung: Rung, found: Findings) -> Blame:
     evidence = [_figures(rung)]
     if found.saturates and found.anatomy.wide_weights:
         evidence.append(
-            "int8 weights of 8 bits beside uint8 activations: this processor (x86 without VNNI) adds two "
+            "int8 weights of 8 bits beside 8-bit activations: this processor (x86 without VNNI) adds two "
             "such products in 16 bits, which saturates; 7-bit weights do not"
         )
     return Blame(

@@ -276,14 +276,14 @@ def _range(node: NodeProto, constants: Mapping[str, TensorProto]) -> tuple[float
 
 
 def _has_wide_weights(network: ModelProto) -> bool:
-    """Whether 8×8-bit products can overflow 16 bits: uint8 activations beside int8 weights over 7 bits."""
+    """Whether 8×8-bit products can overflow 16 bits: 8-bit activations beside int8 weights over 7 bits."""
     constants = _constants(network)
-    unsigned = any(
-        constants[node.input[2]].data_type == TensorProto.UINT8
+    narrow = any(
+        constants[node.input[2]].data_type in (TensorProto.UINT8, TensorProto.INT8)
         for node in network.graph.node
         if node.op_type == "QuantizeLinear" and len(node.input) > 2 and node.input[2] in constants  # noqa: PLR2004 - likewise
     )
-    return unsigned and any(
+    return narrow and any(
         int(np.abs(numpy_helper.to_array(tensor).astype(np.int16)).max(initial=0)) > _SEVEN_BITS
         for tensor in constants.values()
         if tensor.data_type == TensorProto.INT8

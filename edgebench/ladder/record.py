@@ -114,7 +114,7 @@ class Hypothesis:
 class Anatomy:
     """What the quantized file shows beside the fp32 one.
 
-    wide_weights: whether int8 weights use more than 7 bits beside uint8 activations.
+    wide_weights: whether int8 weights use more than 7 bits beside 8-bit activations.
     """
 
     layers: tuple[Layer, ...] = ()

@@ -14,7 +14,14 @@ from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.units import UNITS, Dimension, unit_text
 from edgebench.reports.verdict import Verdict
 
-_SHAPES = {"fp32": "circle", "fp16": "square", "w8a32": "triangle", "w8a8": "diamond", "unknown": "plus"}
+_SHAPES = {
+    "fp32": "circle",
+    "fp16": "square",
+    "w8a32": "triangle",
+    "w8a16": "inverted triangle",
+    "w8a8": "diamond",
+    "unknown": "plus",
+}
 
 
 def latency_section(

@@ -27,7 +27,7 @@ _INK, _FAINT = "#010203", "#040506"
 """Stand-ins that become `currentColor` and the page's line colour."""
 
 COLOURS = {"onnx": "#3a7fc1", "tflite": "#d9792b", "tensorrt": "#5b9a3c"}
-MARKERS = {"fp32": "o", "fp16": "s", "w8a32": "^", "w8a8": "D", "unknown": "P"}
+MARKERS = {"fp32": "o", "fp16": "s", "w8a32": "^", "w8a16": "v", "w8a8": "D", "unknown": "P"}
 _LABEL = 29
 """Columns of a label: what the widest of the usual fonts fits beside the axes."""
 _BINS = 36

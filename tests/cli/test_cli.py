@@ -138,7 +138,9 @@ def test_completion_completes_verbs(tmp_path: Path) -> None:
     ("argv", "code", "words"),
     [
         (["export", "none.onnx", "--int8", "--calib-random"], 2, "none.onnx"),
-        (["export", "m.onnx", "--precision", "int9"], 2, "valid: fp32, fp16, w8a32, w8a8"),
+        (["export", "m.onnx", "--precision", "int9"], 2, "valid: fp32, fp16, w8a32, w8a16, w8a8"),
+        (["export", "m.onnx", "--target", "arm"], 2, "valid: auto, x86-avx2, x86-vnni, arm64, tensorrt"),
+        (["export", "m.onnx", "--target", "arm64,x86-vnni"], 2, "--target takes one value, not 2"),
         (["export", "m.onnx", "--format", "coreml"], 2, "valid: onnx, tflite, tensorrt"),
         (["export", "m.onnx", "--input-shape", "a,b"], 2, "not a list of numbers"),
         (["export", "m.onnx", "--preprocessing", "{scal: 1}"], 2, "did you mean `scale`?"),
