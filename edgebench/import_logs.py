@@ -159,8 +159,7 @@ def _baseline(name: str | None, artifacts: Sequence[Artifact]) -> str | None:
 
 
 def _device(name: str) -> DeviceFacts:
-    from edgebench.benchmark.evidence import DeviceFacts
-    from edgebench.benchmark.importers.log import NOT_TOLD
+    from edgebench.benchmark.evidence import NOT_TOLD, DeviceFacts
 
     if not name.strip():
         raise ConfigError("--device-name is empty", hint="say which machine was measured, as in orin-1")

@@ -14,6 +14,8 @@ import pytest
 
 from edgebench import api
 from edgebench.artifact import Format, Precision
+from edgebench.benchmark.evidence import Span
+from edgebench.benchmark.importers import IMPORTERS
 from edgebench.benchmark.statistics import needed_calls
 from edgebench.cli import READER_GONE, VERBS, cli
 from edgebench.config import read_yaml
@@ -108,6 +110,21 @@ def test_the_readme_names_every_verb() -> None:
     """Each verb stands in the README's tour."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [verb for verb in VERBS if not re.search(rf"`(edgebench )?{verb}\b", readme)] == []
+
+
+def test_every_tool_whose_logs_are_read_stands_in_the_docs() -> None:
+    """Each importer's name is in the help of --format and in its chapter, and its tool on the page."""
+    verb = next(command for name, command in commands() if name == "import")
+    (told,) = [parameter.help for parameter in verb.params if parameter.name == "log_format"]
+    assert re.findall(r"[\w-]+(?=[,.])", told.split("[default")[0]) == sorted(IMPORTERS, key=told.index)
+    assert [tool for tool in IMPORTERS if f"`{tool}`" not in chapter("import")] == []
+    page = text("import.md").lower().replace(" ", "-")
+    assert [tool for tool in IMPORTERS if tool not in page] == []
+
+
+def test_every_span_stands_in_the_docs() -> None:
+    """What `--span` takes is what its help and its chapter say."""
+    assert [span for span in Span if f"`{span}`" not in chapter("import")] == []
 
 
 # --- gates --------------------------------------------------------------------------------------

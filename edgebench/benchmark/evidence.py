@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edgebench.artifact import Artifact, Skipped
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """1: the first."""
+
+NOT_TOLD = "not told"
+"""Stands where a log of another tool does not say, and nobody else did."""
 
 
 class Validity(enum.StrEnum):
@@ -76,7 +79,7 @@ def timing_differences(first: Timing, second: Timing, ignored: Sequence[str] = (
 
 
 def _said(value: object) -> object:
-    return "not told" if value is None else value
+    return NOT_TOLD if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,26 @@ class Session:
     steal_share: float | None = None
     origin: str = ""
     summary: Summary | None = None
+
+
+class Timed(Protocol):
+    """A session, or what a log tells of one."""
+
+    @property
+    def timing(self) -> Timing:
+        """Return what exactly was timed."""
+
+    @property
+    def coverage(self) -> str:
+        """Return which part of the graph the provider runs."""
+
+
+def session_differences(first: Timed, second: Timed) -> tuple[str, ...]:
+    """Return in what the times of two sessions are unlike: their definitions, the provider's coverage."""
+    unlike = timing_differences(first.timing, second.timing)
+    if first.coverage == second.coverage:
+        return unlike
+    return (*unlike, f"coverage {first.coverage or NOT_TOLD} and {second.coverage or NOT_TOLD}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from edgebench.benchmark.evidence import (
     Measurement,
     Session,
     Validity,
-    timing_differences,
+    session_differences,
 )
 from edgebench.benchmark.importers.log import ToolLog
 from edgebench.benchmark.validity import assess
@@ -89,7 +89,7 @@ def _check_alike(group: Sequence[NamedLog]) -> None:
     for other in group[1:]:
         if other.artifact != first.artifact:
             raise InputError(f"two artifacts are called {first.artifact.id}", hint="rename one of the files")
-        unlike = timing_differences(first.log.timing, other.log.timing)
+        unlike = session_differences(first.log, other.log)
         if unlike:
             raise InputError(
                 f"{first.path} and {other.path}: cannot be sessions of {first.artifact.id}, they differ in "

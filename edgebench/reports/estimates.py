@@ -16,7 +16,7 @@ from edgebench.benchmark.evidence import (
     LatencySamples,
     Measurement,
     Summary,
-    timing_differences,
+    session_differences,
 )
 from edgebench.reports.gates import QUANTILES, Quantity
 from edgebench.reports.units import Dimension, stored_text
@@ -188,7 +188,7 @@ def _timing_problem(subject: Subject) -> str | None:
     """Return why the sessions' timings do not belong together, or None."""
     sessions = subject.measurement.sessions
     for session in sessions[1:]:
-        if unlike := timing_differences(sessions[0].timing, session.timing):
+        if unlike := session_differences(sessions[0], session):
             return f"its sessions cannot be pooled, they differ in {'; '.join(unlike)}"
     return None
 

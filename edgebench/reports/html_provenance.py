@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
 from edgebench.artifact import Artifact, TensorSpec
-from edgebench.benchmark.evidence import DeviceFacts, Evidence, Measurement, Session, Summary, Timing
+from edgebench.benchmark.evidence import (
+    NOT_TOLD,
+    DeviceFacts,
+    Evidence,
+    Measurement,
+    Session,
+    Summary,
+    Timing,
+)
 from edgebench.datasets import Preprocessing
 from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.results import Results
@@ -87,7 +95,7 @@ def _timing(measurements: Sequence[Measurement]) -> Iterator[Markup]:
 
 def _plain(value: object) -> object:
     if value in (None, (), ""):
-        return "not told"
+        return NOT_TOLD
     return join(value) if isinstance(value, tuple) else value
 
 

@@ -36,8 +36,8 @@ _SMALL = 1_000_000
 _SPREAD, _SPREAD_OF_SESSIONS = 0.02, 0.005
 _CLASSES, _WRONG = 10, 10  # every tenth answer is wrong
 _LEAST_SAMPLES, _MOST_SAMPLES = 2000, 200_000
-_SAMPLES_AT_DISTANCE = 20
-"""So many samples over the distance of a share from 0 or 1 tell it apart at 99.9 %: ln(1000) is 7."""
+_DOUBT_A_SAMPLE = 4
+"""A share that n samples never saw is below about 3/n at 95 %, ln(1/0.05)/n; this is somewhat more."""
 
 
 def synthetic_cases(gate: Gate) -> tuple[Case, ...]:
@@ -122,7 +122,8 @@ def _samples_for(gate: Gate) -> int:
         return _LEAST_SAMPLES
     bound = abs(gate.stored_bound) / 100
     near = min(bound, abs(1 - bound)) or 1.0
-    return int(np.clip(_SAMPLES_AT_DISTANCE / near, _LEAST_SAMPLES, _MOST_SAMPLES))
+    wanted = _DOUBT_A_SAMPLE * math.log(1 / (1 - gate.confidence)) / near
+    return int(np.clip(wanted, _LEAST_SAMPLES, _MOST_SAMPLES))
 
 
 def _answers(count: int) -> Answers:

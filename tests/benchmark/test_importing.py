@@ -158,6 +158,12 @@ def test_sessions_timed_unlike_each_other_are_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match=r"span copies\+compute and compute"):
         evidence(tmp_path / "run2", spans, artifacts=[write(tmp_path / "n.engine", "x")])
+    covered = [
+        write(tmp_path / "e.txt", classic()),
+        write(tmp_path / "f.txt", classic().replace("30 out of 31", "31 out of 31")),
+    ]
+    with pytest.raises(InputError, match=r"coverage 30 of 31 nodes on .* and 31 of 31 nodes"):
+        evidence(tmp_path / "run3", covered)
 
 
 def test_artifacts_timed_unlike_each_other_are_not_compared(tmp_path: Path) -> None:

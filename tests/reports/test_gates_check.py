@@ -114,6 +114,7 @@ def test_a_pattern_gets_an_artifact_that_it_matches(on: str) -> None:
 def test_bounds_near_the_end_of_a_share_get_the_samples_they_need() -> None:
     """A drop of 0.05 pp, and an accuracy of 99.95 %, can be shown: the evidence is large enough."""
     assert from_nothing("drop <= 0.05pp", "top1 >= 99.95%", "churn <= 0.05%", "drop <= 0pp").sound
+    assert from_nothing("drop <= 0.1pp @99.9999%", "top1 >= 99.9% @99.9999%", "churn <= 0.1% @50%").sound
 
 
 def test_the_same_gates_give_the_same_answer() -> None:

@@ -306,6 +306,20 @@ def test_sessions_timed_unlike_are_not_pooled() -> None:
     assert "threads" in only(run, "load <= 1s").reason
 
 
+def test_sessions_of_unlike_coverage_are_not_pooled() -> None:
+    """A session whose accelerator took other nodes is another thing timed; both coverages are named."""
+    run = one(latencies(1))
+    measurement = run.evidence.measurements[0]
+    first, *rest = measurement.sessions
+    sessions = (replace(first, coverage="30 of 31 nodes"), *rest)
+    run = replace(
+        run, evidence=replace(run.evidence, measurements=(replace(measurement, sessions=sessions),))
+    )
+    result = only(run, "p99 <= 50ms")
+    assert result.answer is Answer.INCONCLUSIVE
+    assert "they differ in coverage 30 of 31 nodes and not told" in result.reason
+
+
 def test_artifacts_timed_unlike_are_said_to_be_incomparable() -> None:
     """A run that mixes thread counts says so; a different runtime is no difference to note."""
     run = digits(wrong=10).run()

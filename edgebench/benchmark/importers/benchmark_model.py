@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebench.benchmark.evidence import Span, Summary, Timing
+from edgebench.benchmark.evidence import NOT_TOLD, Span, Summary, Timing
 from edgebench.benchmark.importers.litert_benchmark import TIMED
-from edgebench.benchmark.importers.log import NOT_TOLD, NS, Told, ToolLog, file_name, one_time, whole_number
+from edgebench.benchmark.importers.log import NS, Told, ToolLog, file_name, one_time, whole_number
 from edgebench.benchmark.importers.text import Part, open_text
 from edgebench.errors import InputError
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgebench.benchmark.evidence import Span, Summary, Timing
+from edgebench.benchmark.evidence import NOT_TOLD, Span, Summary, Timing
 from edgebench.benchmark.importers.log import (
-    NOT_TOLD,
     NS,
     Told,
     ToolLog,

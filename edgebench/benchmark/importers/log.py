@@ -23,9 +23,6 @@ IntArray = NDArray[np.int64]
 NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 """Nanoseconds in each unit of time."""
 
-NOT_TOLD = "not told"
-"""Stands where a log does not say and the user did not either."""
-
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some shells put before UTF-8 text."""
 

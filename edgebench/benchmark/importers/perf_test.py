@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebench.benchmark.evidence import Span, Summary, Timing
+from edgebench.benchmark.evidence import NOT_TOLD, Span, Summary, Timing
 from edgebench.benchmark.importers.log import (
-    NOT_TOLD,
     NS,
     IntArray,
     Told,
