@@ -33,9 +33,13 @@ _TOP = 127
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A file made ready. ranges: in place of those of the table; floats: tensors given in float, by name."""
+    """A file made ready. ranges: in place of those of the table; floats: tensors given in float, by name.
+
+    unrounded: the file as it was before its weights were rounded; it computes what the given one did.
+    """
 
     content: bytes
+    unrounded: bytes
     ranges: dict[str, Range]
     floats: list[str]
 
@@ -52,7 +56,7 @@ def adapt(model: Path, samples: Iterable[list[Array]], *, floats: Sequence[str],
         equal = Path(folder) / "equal.tflite"
         equal.write_bytes(content)
         ranges = {**_ranges(equal, moved, samples, method), **summand_ranges(equal, samples, method)}
-        return Adapted(round_weights(equal, quantized, samples), ranges, list(floats))
+        return Adapted(round_weights(equal, quantized, samples), content, ranges, list(floats))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:

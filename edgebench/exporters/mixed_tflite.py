@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from edgebench.artifact import TensorIo
-from edgebench.calibration.passes_tflite_ends import float_ends
 from edgebench.calibration.tflite_graph import Operator as Node
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
 from edgebench.exporters.quantizers import QuantizationJob
+from edgebench.exporters.tflite_adapted import border_floats
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -17,7 +16,7 @@ _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"
 def read_graph(job: QuantizationJob) -> LayerGraph:
     """Return the main graph of a float file; its ends stay float where the border of the file does."""
     graph = TfliteGraph(job.base.read_bytes())
-    fixed = set(float_ends(graph)) if job.io is TensorIo.FLOAT else set[str]()
+    fixed = set(border_floats(graph, job))
     return LayerGraph(
         tuple(
             Operator(

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Precision, TensorIo
-from edgebench.calibration.passes_tflite import Adapted, adapt
-from edgebench.calibration.passes_tflite_ends import float_ends
-from edgebench.calibration.samples import SampleStore
+from edgebench.calibration.passes_tflite import Adapted
 from edgebench.calibration.target import Target
-from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
+from edgebench.exporters.tflite_adapted import adapted
 from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.exporters.tflite_renew import renewed
 from edgebench.exporters.tflite_size import slim
@@ -50,7 +48,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
         Precision.W8A8: _static,
     }
     try:
-        ready = _ready(job)
+        ready = adapted(job)
         tool = quantizer.Quantizer(renewed(ready.content))
         result = makers[job.precision](tool, job, ready)
         content = tool.quantize(_calibrate(tool, job, ready)).quantized_model
@@ -146,17 +144,6 @@ def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
         tool.update_quantization_recipe(f"^(?:{given});$", kind, algorithm_key=_FLOAT)
 
 
-def _ready(job: QuantizationJob) -> Adapted:
-    """Return the file with what stays float, its weights rounded by the samples where there are any."""
-    if not job.precision.is_static:
-        return Adapted(job.base.read_bytes(), {}, [])
-    # Who asks for int8 inputs and outputs has a device that knows nothing else; int16 loses little anywhere.
-    narrow = job.precision is Precision.W8A8 and job.io is TensorIo.FLOAT
-    ends = float_ends(TfliteGraph(job.base.read_bytes())) if narrow else []
-    floats = list(dict.fromkeys([*ends, *job.floats]))
-    if job.samples is None:
-        return Adapted(job.base.read_bytes(), {}, floats)
-    return adapt(job.base, SampleStore(job.samples), floats=floats, method=job.method)
 
 
 def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:
