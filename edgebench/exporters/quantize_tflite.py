@@ -144,8 +144,6 @@ def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
         tool.update_quantization_recipe(f"^(?:{given});$", kind, algorithm_key=_FLOAT)
 
 
-
-
 def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:
     """Return the range of every tensor as ai-edge-quantizer takes them; None where it needs none."""
     if not tool.need_calibration:
