@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from edgebench.benchmark.evidence import (
     session_differences,
 )
 from edgebench.benchmark.importers.log import ToolLog
+from edgebench.benchmark.steady import State, steady_state
 from edgebench.benchmark.validity import assess
 from edgebench.errors import InputError
 
@@ -51,11 +52,13 @@ def import_evidence(
 ) -> Evidence:
     """Write what the logs tell into `folder` as evidence, and return it.
 
-    Logs of one artifact become its sessions, in their order. Raises InputError for two artifacts that
+    Logs of one artifact become its sessions, in their order; the calls before a session is steady become
+    its warm-up. Raises InputError for two artifacts that
     are called alike, a log whose model weighs something else than the artifact, and sessions that were
     timed unlike each other.
     """
     groups: dict[str, list[NamedLog]] = {}
+    logs = [_settled(named) for named in logs]
     for named in logs:
         _check_size(named)
         groups.setdefault(named.artifact.id, []).append(named)
@@ -71,6 +74,25 @@ def import_evidence(
     )
     files.write_evidence(folder, evidence)
     return evidence
+
+
+def _settled(named: NamedLog) -> NamedLog:
+    """Return the log with the calls before it became steady as warm-up; one that never did is in doubt."""
+    log = named.log
+    found = steady_state(log.latency_ns)
+    if found.state is State.NEVER:
+        never = f"the calls of {named.path.name} never become steady"
+        return replace(named, log=replace(log, doubts=(*log.doubts, never)))
+    if found.state is State.TOO_FEW or not found.start:
+        return named
+    note = f"{named.path}: its first {found.start:,} calls were taken for warm-up: the later ones are alike"
+    settled = replace(
+        log,
+        latency_ns=log.latency_ns[found.start :],
+        warmup_ns=np.concatenate([log.warmup_ns, log.latency_ns[: found.start]]),
+        notes=(*log.notes, note),
+    )
+    return replace(named, log=settled)
 
 
 def _check_size(named: NamedLog) -> None:

@@ -56,6 +56,8 @@ def command(as_json: bool, **options: Any) -> None:
 
     folder = api.import_logs(**options)
     evidence = api.read_evidence(folder)
+    doubted = [m for m in evidence.measurements if m.validity_reasons]
+    tell([f"{m.artifact.id} is {m.validity}: {'; '.join(m.validity_reasons)}" for m in doubted])
     tell(evidence.notes)
     if as_json:
         print_json(evidence)

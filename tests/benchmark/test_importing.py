@@ -175,6 +175,27 @@ def test_artifacts_timed_unlike_each_other_are_not_compared(tmp_path: Path) -> N
     assert "span copies+compute and call" in note
 
 
+def test_calls_before_it_is_steady_are_warm_up(tmp_path: Path) -> None:
+    """150 calls of 30 ms, then 1,200 of 10 ms: the slow ones are kept as warm-up, and a note says so."""
+    log = write(tmp_path / "r.csv", perf_test_rows([0.03 + t / 10 for t in SECONDS[:150]] + SECONDS))
+    found = evidence(tmp_path / "run", [log])
+    samples = load_samples(tmp_path / "run", found.measurements[0])
+    cut = samples.warmup_ns.size
+    assert 150 <= cut < 300
+    assert samples.latency_ns.max() < 20e6
+    assert samples.latency_ns.size + cut == 1350
+    assert f"its first {cut} calls were taken for warm-up" in found.notes[1]
+
+
+def test_calls_that_never_become_steady_are_in_doubt(tmp_path: Path) -> None:
+    """A device that slows down all the time: every call stays, and the measurement is DEGRADED."""
+    log = write(tmp_path / "r.csv", perf_test_rows([t * (1 + i / 600) for i, t in enumerate(SECONDS)]))
+    (measurement,) = evidence(tmp_path / "run", [log]).measurements
+    assert measurement.sessions[0].calls == 1200
+    assert measurement.validity is Validity.DEGRADED
+    assert measurement.validity_reasons == ("the calls of r.csv never become steady",)
+
+
 def test_the_tools_own_warnings_degrade(tmp_path: Path) -> None:
     """Google Benchmark found scaling on: the measurement is DEGRADED, with the reason."""
     log = write(tmp_path / "b.json", google([repetition("B", 0, 1.0)], cpu_scaling_enabled=True))

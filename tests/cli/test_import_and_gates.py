@@ -22,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_log_becomes_a_verdict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Import, then report: 400 calls of 10 ms are GO for p99 <= 50ms, exit 0 twice."""
-    write(here / "r.csv", perf_test_rows([0.0100 + i * 1e-6 for i in range(400)]))
+    write(here / "r.csv", perf_test_rows([0.0100 + 37 * i % 400 * 1e-6 for i in range(400)]))
     write(here / "gates.yaml", "- p99 <= 50ms\n- memory <= 1GB @50%\n")
     assert call(["import", "r.csv", "--device-name", "orin-1", "-o", "run"]) == 0
     said = capsys.readouterr()
@@ -31,6 +31,15 @@ def test_a_log_becomes_a_verdict(here: Path, capsys: pytest.CaptureFixture[str])
     assert "note: imported: the logs do not tell" in said.err
     assert call(["report", "run", "--gates", "gates.yaml"]) == 0
     assert "GO" in capsys.readouterr().out
+
+
+def test_why_a_measurement_is_in_doubt_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Calls that grow slower all the time: DEGRADED, and the reason on stderr."""
+    write(here / "r.csv", perf_test_rows([0.0100 + i * 1e-5 for i in range(400)]))
+    assert call(["import", "r.csv", "--device-name", "d", "-o", "run"]) == 0
+    said = capsys.readouterr()
+    assert "resnet50  400 calls; sessions: 1; DEGRADED" in said.out
+    assert "note: resnet50 is DEGRADED: the calls of r.csv never become steady" in said.err
 
 
 def test_a_summary_is_said_to_be_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
