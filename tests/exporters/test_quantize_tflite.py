@@ -120,3 +120,19 @@ def test_layers_named_as_float_stay_so_whatever_their_names(samples: Path, tmp_p
         constants[f"{name}_w"][0].dtype for name in ("a.b/c[0];(d)+", "x;a.b/c[0];(d)+", "a.b/c[0];(d)+;x")
     ]
     assert kinds == [np.float32, np.int8, np.int8]
+
+
+def test_means_in_integers_have_a_scale_of_their_own(samples: Path, tmp_path: Path) -> None:
+    """With int8 inputs and outputs, the pooled values have steps that are finer than their source's."""
+    base = classifier(tmp_path / "m.tflite", channels=64)
+    out, _ = made(base, samples, "o.tflite", io=TensorIo.INT8)
+    graph = TfliteGraph(out.read_bytes())
+    (mean,) = [operator for operator in graph.operators if operator.kind == "MEAN"]
+    taken, given = (_details(out)[graph.name(index)] for index in (mean.inputs[0], mean.outputs[0]))
+    assert given["quantization"][0] < 0.8 * taken["quantization"][0]
+
+
+def _details(path: Path) -> dict[str, Any]:
+    from edgebench.exporters.tflite_file import open_interpreter
+
+    return {detail["name"]: detail for detail in open_interpreter(path, "m").get_tensor_details()}
