@@ -95,12 +95,16 @@ def invoke(interpreter: Any, sample: Sequence[Array]) -> None:
 
 
 def _computed(model: Path) -> list[int]:
-    """Return the tensors that are inputs of the graph or results of its operators, in its order."""
+    """Return the tensors that are inputs of the graph or results of its operators, in its order.
+
+    Results that nothing reads are left out: LiteRT may not give them any memory.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     graph = schema.Model.GetRootAsModel(model.read_bytes(), 0).Subgraphs(0)
     inputs = [int(index) for index in graph.InputsAsNumpy()]
-    results = [
-        int(index) for i in range(graph.OperatorsLength()) for index in graph.Operators(i).OutputsAsNumpy()
-    ]
-    return list(dict.fromkeys([*inputs, *results]))
+    operators = [graph.Operators(place) for place in range(graph.OperatorsLength())]
+    read = {int(index) for operator in operators for index in operator.InputsAsNumpy()}
+    read |= {int(index) for index in graph.OutputsAsNumpy()}
+    results = [int(index) for operator in operators for index in operator.OutputsAsNumpy()]
+    return list(dict.fromkeys([*inputs, *(index for index in results if index in read)]))

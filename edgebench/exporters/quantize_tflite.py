@@ -16,6 +16,7 @@ from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
 from edgebench.exporters.tflite_adapted import adapted
 from edgebench.exporters.tflite_file import open_interpreter
+from edgebench.exporters.tflite_inner import inner_graphs
 from edgebench.exporters.tflite_renew import renewed
 from edgebench.exporters.tflite_size import slim
 from edgebench.storage import storage_errors
@@ -99,8 +100,8 @@ def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResu
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
     if job.io is TensorIo.FLOAT:
         _keep_border(tool)
-    _keep_layers(tool, ready.floats)
-    return QuantizationResult(_steps("int8", job, ready), versions=_version())
+    told = _keep_floats(tool, ready)
+    return QuantizationResult(_steps("int8", job, ready), versions=_version(), notes=told)
 
 
 def _static16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
@@ -108,8 +109,7 @@ def _static16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationRe
 
     tool.load_quantization_recipe(recipe.static_wi8_ai16())
     _keep_border(tool)
-    _keep_layers(tool, ready.floats)
-    notes = [_NO_KERNELS]
+    notes = [_NO_KERNELS, *_keep_floats(tool, ready)]
     if job.io is TensorIo.INT8:
         notes.append("takes and gives float: int8 inputs and outputs are those of w8a8")
     steps = _steps("int16", replace(job, io=TensorIo.FLOAT), ready)
@@ -121,6 +121,18 @@ def _steps(activations: str, job: QuantizationJob, ready: Adapted) -> tuple[str,
     steps += ["weights rounded by calibration samples"] if job.samples else []
     steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
     return tuple(steps)
+
+
+def _keep_floats(tool: Any, ready: Adapted) -> tuple[str, ...]:
+    """Leave the chosen layers and all inner graphs in float; return what is to be told of it."""
+    from ai_edge_quantizer import qtyping
+
+    inner = inner_graphs(ready.content)
+    _keep_layers(tool, [*ready.floats, *inner.results])
+    if inner.ends:
+        for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            tool.update_quantization_recipe(_any_of(inner.ends), name, algorithm_key=_FLOAT)
+    return (f"left in float, with all that is inside: {', '.join(inner.holders)}",) if inner.holders else ()
 
 
 def _keep_border(tool: Any) -> None:
@@ -138,10 +150,14 @@ def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
     if not floats:
         return
     names = qtyping.TFLOperationName
-    given = "|".join(re.escape(name) for name in floats)
     border = (names.INPUT, names.OUTPUT, names.ALL_SUPPORTED)
     for kind in [name for name in names if name not in border]:
-        tool.update_quantization_recipe(f"^(?:{given});$", kind, algorithm_key=_FLOAT)
+        tool.update_quantization_recipe(_any_of(floats), kind, algorithm_key=_FLOAT)
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Return the pattern of an operator that gives one of these tensors, in ai-edge-quantizer's writing."""
+    return f"(?:^|;)(?:{'|'.join(re.escape(name) for name in dict.fromkeys(names))});"
 
 
 def _calibrate(tool: Any, job: QuantizationJob, ready: Adapted) -> Any:

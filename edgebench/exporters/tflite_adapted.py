@@ -14,6 +14,7 @@ from edgebench.calibration.passes_tflite_layers import layers
 from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.exporters.quantizers import QuantizationJob
+from edgebench.exporters.tflite_inner import unread_results
 from edgebench.exporters.tflite_pool import mean_pools
 from edgebench.storage import read_json, storage_errors, write_json
 
@@ -36,7 +37,7 @@ def adapted(job: QuantizationJob) -> Adapted:
         return Adapted(content, content, {}, [])
     ends = border_floats(TfliteGraph(content), job)
     ready = _rounded(job, job.samples, ends) if job.samples else Adapted(content, content, {}, ends)
-    floats = list(dict.fromkeys([*ready.floats, *job.floats]))
+    floats = list(dict.fromkeys([*ready.floats, *job.floats, *unread_results(content)]))
     made = _restored(ready, job.floats)
     integers = job.precision is Precision.W8A8 and job.io is TensorIo.INT8
     return replace(ready, content=mean_pools(made) if integers else made, floats=floats)

@@ -37,11 +37,13 @@ def vectors(*shape: int, count: int = 64, scale: float = 1.0) -> Dataset:
 
 def exported(model: Path, out: Path, data: Dataset, **settings: Any) -> ExportResult:
     """Export a TFLite file on data."""
-    given = {"formats": (Format.TFLITE,), "precisions": (Precision.FP32, Precision.W8A8), **settings}
-    request = ExportRequest(
-        source=open_source(str(model)), out=out, name="net", calibration=data, parity_data=data, **given
-    )
-    return export(request)
+    given: dict[str, Any] = {
+        "formats": (Format.TFLITE,),
+        "precisions": (Precision.FP32, Precision.W8A8),
+        "calibration": data,
+        **settings,
+    }
+    return export(ExportRequest(open_source(str(model)), out=out, name="net", parity_data=data, **given))
 
 
 @pytest.mark.parametrize("signature", [True, False])
@@ -131,20 +133,25 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.assets
 @pytest.mark.parametrize(
-    ("name", "shape", "scale"),
+    ("name", "data", "settings"),
     [
-        ("mlperf_tiny_ic/models/pretrainedResnet.tflite", (32, 32, 3), 50.0),
-        ("mnist/models/aeq_conv_fc_mnist.tflite", (28, 28, 1), 1.0),
-        ("ultraface_dev/models/version-slim-320_without_postprocessing.tflite", (240, 320, 3), 1.0),
+        ("mlperf_tiny_ic/models/pretrainedResnet.tflite", vectors(32, 32, 3, count=8, scale=50.0), {}),
+        ("mnist/models/aeq_conv_fc_mnist.tflite", vectors(28, 28, 1, count=8), {}),
+        # Without samples its weights are rounded to the nearest: by samples takes a minute.
+        (
+            "ultraface_dev/models/version-slim-320_without_postprocessing.tflite",
+            vectors(240, 320, 3, count=8),
+            {"calibration": None, "calib_random": True},
+        ),
     ],
+    ids=["resnet8", "mnist", "ultraface"],
 )
 def test_real_float_files_are_quantized(
-    name: str, shape: tuple[int, ...], scale: float, assets: Path, tmp_path: Path
+    name: str, data: Dataset, settings: dict[str, Any], assets: Path, tmp_path: Path
 ) -> None:
     """MLPerf Tiny's ResNet, without signature; one with; and one whose shapes the graph computes itself."""
     pytest.importorskip("ai_edge_quantizer", reason="needs pip install 'edgebench[tensorflow]'")
-    data = vectors(*shape, count=8, scale=scale)
-    (made,) = exported(assets / name, tmp_path, data, precisions=(Precision.W8A8,)).artifacts
+    (made,) = exported(assets / name, tmp_path, data, precisions=(Precision.W8A8,), **settings).artifacts
     assert made.parity is not None
     assert made.parity.sqnr_db is not None
     assert made.parity.sqnr_db > 15
