@@ -1,6 +1,12 @@
-"""Whether ONNX Runtime's 8-bit products saturate on the processor that runs this, real or emulated."""
+"""What the processor that runs this, real or emulated, makes of 8-bit files: a process of saturation.py.
+
+usage: saturation_probe.py IMAGES.npy OUT.npz FILE...
+"""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -26,3 +32,16 @@ def products_saturate() -> bool:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (sums,) = session.run(None, {"x": np.full((4, _DEPTH), 255, np.uint8)})
     return bool((sums != _DEPTH * 255 * 127).any())
+
+
+def main(images: str, out: str, *files: str) -> None:
+    """Write the scores of all files, float32 [N, classes], and whether products saturate."""
+    from int8_figures import answers
+
+    feeds = [[image[None]] for image in np.load(images)]
+    scores = {Path(file).name: answers(Path(file), feeds).astype(np.float32) for file in files}
+    np.savez(out, saturates=np.array(products_saturate()), **scores)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
