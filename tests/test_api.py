@@ -12,6 +12,7 @@ from tiny_pipelines import leftovers, write_onnx_pipeline
 
 from edgebench import api
 from edgebench.artifact import Precision
+from edgebench.calibration.target import Target, local_target
 from edgebench.cli import VERBS, cli
 from edgebench.errors import ConfigError, InputError, StorageError
 from edgebench.reports.verdict import Decision
@@ -126,6 +127,21 @@ def test_the_calls_go_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "convert to onnx" in said
     assert "session 1 of m.fp32.onnx" in said
     assert not leftovers(tmp_path)
+
+
+def test_a_file_for_another_target_is_measured_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evidence of a benchmark says that an artifact is made for another arithmetic than this one's."""
+    monkeypatch.chdir(tmp_path)
+    write_onnx_pipeline(tmp_path)
+    made = {"out": Path("out"), "formats": "onnx", "int8": True, "calib_data": "c.npz"}
+    (artifact,) = api.export("m.onnx", target="arm64", **made).artifacts
+    run = api.benchmark([Path("out") / artifact.path], sessions=1, calls=5)
+    said = [note for note in api.read_evidence(run).notes if "is made for" in note]
+    here = local_target()
+    words = f"m.w8a8.onnx: is made for arm64 and runs on {here}"
+    assert [note.startswith(words) for note in said] == [True] * (here is not Target.ARM64)
 
 
 def test_a_finished_measurement_is_not_written_over(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tiny_pipelines import (
     write_torch_pipeline,
 )
 
+from edgebench.calibration.target import Target, local_target
 from edgebench.cli import call
 from edgebench.pipeline_plan import identity, make_plan
 from edgebench.step_content import model_sha256
@@ -56,6 +57,26 @@ def refused(cwd: Path, *argv: str, words: str, code: int = 2, **more: str) -> st
 
 
 # --- what a pipeline may hold -------------------------------------------------------------------
+
+
+def test_a_pipeline_names_the_target(tmp_path: Path) -> None:
+    """The manifest says whose integers it has; on another machine the evidence says so, once; `auto` is this.
+
+    Another target is another cached step.
+    """
+    write_onnx_pipeline(tmp_path)
+    other = Target.X86_AVX2 if local_target() is not Target.X86_AVX2 else Target.X86_VNNI
+    for target in (Target.AUTO, other):
+        judged(tmp_path, "run", "p.yaml", *QUICK, f"export.target={target}")
+    for run, target in zip(run_folders(tmp_path), (local_target(), other), strict=True):
+        fp32, int8 = (
+            json.loads((run / "artifacts" / f"tiny.{precision}.onnx.json").read_text())["target"]
+            for precision in ("fp32", "w8a8")
+        )
+        assert (fp32, int8) == (None, target)
+        words = f"tiny.w8a8.onnx: is made for {other} and runs on {local_target()}"
+        notes = json.loads((run / "evidence.json").read_text())["notes"]
+        assert sum(note.startswith(words) for note in notes) == (target is other)
 
 
 def test_class_folders_and_paths_from_the_files_own_folder(tmp_path: Path) -> None:
