@@ -66,17 +66,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
     the folder is not writable.
     """
     with storage_errors(path):
+        with arriving_path(path) as temporary:
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def arriving_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success rename it over `path`, without waiting for the disk.
+
+    For what can be fetched again: a crash of the machine may leave it empty. Raises StorageError.
+    """
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
-            _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 

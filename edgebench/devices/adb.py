@@ -20,13 +20,14 @@ from pathlib import Path, PurePosixPath
 from edgebench.devices import shell
 from edgebench.devices.facts import TEMPORARY
 from edgebench.devices.process import Ended, run_process, text
-from edgebench.devices.remote import SHORT_S, Reason, RemoteTransport
+from edgebench.devices.remote import SHORT_S, Copy, Reason, RemoteTransport, find_hash
 from edgebench.devices.remote_device import RemoteDevice, remote_device
 from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, parse_uri
-from edgebench.errors import DeviceError
+from edgebench.errors import DeviceError, DeviceFileError
 
 _NETWORK_SERIAL = re.compile(r"[\w.-]+:\d+")
+_FILL = 'h=$(sha256sum <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
 _READ = 'input=$1; shift; exec "$@" <"$input"'
 
 
@@ -57,23 +58,28 @@ class AdbTransport(RemoteTransport):
     def _client(self, line: str) -> list[str]:
         return [self.adb, "-s", self.serial, "shell", line]
 
-    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
-        made = self._sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=step)
-        self._check(made, step, f"{part.parent}: cannot be written there")
-        self._copy(["push", str(local.absolute()), str(part)], timeout_s=timeout_s, step=step)
+    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
+        made = self._sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
+        self._check(made, copy.step, f"{part.parent}: cannot be written there")
+        self._copy(["push", str(copy.local.absolute()), str(part)], copy)
+        filled = self._sh(_FILL, part, copy.remote, digest, timeout_s=copy.timeout_s, step=copy.step)
+        self._check(filled, copy.step, "it did not arrive as it was sent")
 
-    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
-        self._copy(["pull", str(remote), str(part.absolute())], timeout_s=timeout_s, step=step)
+    def _get(self, copy: Copy) -> str:
+        self._copy(["pull", str(copy.remote), str(copy.local.absolute())], copy)
+        hashed = self._sh('sha256sum <"$1"', copy.remote, timeout_s=copy.timeout_s, step=copy.step)
+        self._check(hashed, copy.step, f"{copy.remote}: cannot be read there", kind=DeviceFileError)
+        return find_hash(hashed.stdout)
 
-    def _copy(self, argv: Sequence[str], *, timeout_s: float, step: str) -> None:
+    def _copy(self, argv: Sequence[str], copy: Copy) -> None:
         """Copy by adb; that what arrived is whole is checked by its hash afterwards."""
-        ended = self._client_run([self.adb, "-s", self.serial, *argv], timeout_s=timeout_s, step=step)
+        argv = [self.adb, "-s", self.serial, *argv]
+        ended = self._client_run(argv, timeout_s=copy.timeout_s, step=copy.step)
         if ended.returncode == 0:
             return
-        said = text(ended.stderr + ended.stdout)
-        if answer := re.search(r"remote (.+)", said):  # the phone itself refused
-            self._check(Completed(1, "", answer[1]), step, "the device refused it")
-        raise self._lost(ended, step)
+        if answer := re.search(r"remote (.+)", text(ended.stderr + ended.stdout)):  # the phone itself refused
+            self._check(Completed(1, "", answer[1]), copy.step, "the device refused it")
+        raise self._lost(ended, copy.step)
 
     def _is_away(self, ended: Ended) -> bool:
         """Return whether adb says, before anything began, that a phone it knows is away.

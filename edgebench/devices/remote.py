@@ -6,7 +6,6 @@ import contextlib
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from edgebench.devices import shell
 from edgebench.devices.process import Ended, run_process, text
 from edgebench.devices.transport import Completed
 from edgebench.errors import DeviceError, DeviceFileError, DeviceTimeoutError
-from edgebench.storage import atomic_path, sha256_path
+from edgebench.storage import arriving_path, sha256_path
 
 SHORT_S = 60.0
 """For commands that only look, move or remove."""
@@ -32,8 +31,20 @@ AWAY_S = 15.0
 NOT_FOUND = 127
 """The shell's exit code where there is no such command."""
 
-_FILL = 'h=$(sha256sum <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
-_MEASURE = 'sha256sum <"$1" && wc -c <"$1"'
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy between `local` and `remote`. size: in bytes. step: its name in messages."""
+
+    local: Path
+    remote: PurePosixPath
+    size: int
+    step: str
+
+    @property
+    def timeout_s(self) -> float:
+        """Return the seconds that it may take."""
+        return copy_limit_s(self.size)
 
 
 class Reason(NamedTuple):
@@ -55,12 +66,18 @@ class RemoteTransport(ABC):
         """Return the command that has the machine's shell run a line."""
 
     @abstractmethod
-    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
-        """Copy a file, its folder made, to a path that nothing reads. Raises DeviceError."""
+    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
+        """Copy a file, its folder made, to `part`; rename it where its SHA-256 is `digest`.
+
+        Raises DeviceError.
+        """
 
     @abstractmethod
-    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
-        """Copy a file from the machine to a path that nothing reads. Raises DeviceError."""
+    def _get(self, copy: Copy) -> str:
+        """Copy a file from the machine into `copy.local`; return the SHA-256 that it has there.
+
+        Raises DeviceError.
+        """
 
     @abstractmethod
     def _reasons(self) -> Sequence[Reason]:
@@ -79,11 +96,8 @@ class RemoteTransport(ABC):
         except OSError as err:
             raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
         part = remote.with_name(f".{remote.name[:60]}.{shell.new_nonce()}.part")
-        limit_s = copy_limit_s(size)
         try:
-            self._send(local, part, timeout_s=limit_s, step=step)
-            filled = self._sh(_FILL, part, remote, digest, timeout_s=limit_s, step=step)
-            self._check(filled, step, "it did not arrive as it was sent")
+            self._put(Copy(local, remote, size, step), part, digest)
         except DeviceError:
             with contextlib.suppress(DeviceError):
                 self._sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
@@ -92,11 +106,10 @@ class RemoteTransport(ABC):
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine; it takes its place only with the hash that it has there."""
         step = f"fetching {remote.name}"
-        measured = self._sh(_MEASURE, remote, timeout_s=10 * SHORT_S, step=step)
-        self._check(measured, step, f"{remote}: cannot be read there", kind=DeviceFileError)
-        digest, size = measured.stdout.split()[0], int(measured.stdout.split()[-1])
-        with atomic_path(local) as temporary:
-            self._fetch(remote, temporary, timeout_s=copy_limit_s(size), step=step)
+        counted = self._sh('wc -c <"$1"', remote, timeout_s=SHORT_S, step=step)
+        self._check(counted, step, f"{remote}: cannot be read there", kind=DeviceFileError)
+        with arriving_path(local) as temporary:
+            digest = self._get(Copy(temporary, remote, int(counted.stdout), step))
             if sha256_path(temporary) != digest:
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
 
@@ -122,16 +135,14 @@ class RemoteTransport(ABC):
             raise self._lost(ended, step)
         return Completed(answer[1], text(answer[0]), text(ended.stderr))
 
-    def _command_into(self, argv: Sequence[str], part: Path, *, timeout_s: float, step: str) -> Completed:
-        """Return how a command ended there, its output in a file of this machine."""
+    def _command_into(self, argv: Sequence[str], copy: Copy) -> Completed:
+        """Return how a command ended there, its output of a known size in `copy.local`."""
         nonce = shell.new_nonce()
-        line = shell.watched(argv, nonce, timeout_s=timeout_s)
-        with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=part.parent) as raw:
-            path = Path(raw.name)
-            ended = self._client_run(self._client(line), timeout_s=timeout_s, step=step, stdout=path)
-            status = shell.unwrap_file(path, nonce, part)
+        client = self._client(shell.watched_file(argv, nonce, timeout_s=copy.timeout_s))
+        ended = self._client_run(client, timeout_s=copy.timeout_s, step=copy.step, stdout=copy.local)
+        status = shell.unwrap_file(copy.local, nonce, copy.size)
         if status is None:
-            raise self._lost(ended, step)
+            raise self._lost(ended, copy.step)
         return Completed(status, "", text(ended.stderr))
 
     def _is_away(self, ended: Ended) -> bool:  # noqa: ARG002 a transport that reconnects looks at it
@@ -168,7 +179,8 @@ class RemoteTransport(ABC):
         for reason in self._reasons():
             if re.search(reason.pattern, said):
                 return DeviceError(f"{self.uri}: connecting: {reason.message}", hint=reason.hint)
-        words = [line.strip() for line in text(ended.stderr).splitlines() if line.strip()]
+        lines = (line.strip() for line in text(ended.stderr).splitlines())
+        words = [line for line in lines if line and not find_hash(line)]
         ending = f" ({words[-1]})" if words else ""
         return DeviceError(
             f"{self.uri}: {step}: the link broke off{ending}",
@@ -196,6 +208,12 @@ class RemoteTransport(ABC):
 def copy_limit_s(size: int) -> float:
     """Return the seconds that a copy of `size` bytes may take."""
     return SHORT_S + size / SLOWEST_BYTES_PER_S
+
+
+def find_hash(said: str) -> str:
+    """Return the SHA-256 that sha256sum told, empty where there is none."""
+    told = re.search(r"\b[0-9a-f]{64}\b", said)
+    return told[0] if told else ""
 
 
 def find_program(name: str, hint: str) -> str:

@@ -16,15 +16,15 @@ from __future__ import annotations
 import math
 import secrets
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 _MARK = "EB"
 _DEADLINE_SLACK_S = 10
-_NOISE = 1 << 16
-"""Bytes that a login shell's files may print before a copied file begins."""
 _END = 256
+"""Bytes that hold the last line."""
+_BLOCK = 1 << 20
 
 
 def new_nonce() -> str:
@@ -34,13 +34,19 @@ def new_nonce() -> str:
 
 def watched(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
     """Return one line of shell that runs a command, its standard input held open by the client."""
+    return f"echo {_MARK}:{nonce}; {watched_file(argv, nonce, timeout_s=timeout_s)}"
+
+
+def watched_file(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
+    """Return such a line without the mark at the beginning, for an output whose size is known."""
     watch = f"({_expire(timeout_s)}) & cat; kill -9 -$c || kill -9 $c; kill -9 0"
-    return _line(argv, nonce, watch=watch, watched_stdin="<&3")
+    return _line(argv, watch=watch, watched_stdin="<&3", nonce=nonce)
 
 
 def fed(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
     """Return one line of shell that runs a command which reads standard input to its end."""
-    return _line(argv, nonce, watch=f"{_expire(timeout_s)}; kill -9 0", watched_stdin="</dev/null")
+    watch = f"{_expire(timeout_s)}; kill -9 0"
+    return f"echo {_MARK}:{nonce}; {_line(argv, watch=watch, watched_stdin='</dev/null', nonce=nonce)}"
 
 
 def unwrap(output: bytes, nonce: str) -> tuple[bytes, int] | None:
@@ -57,31 +63,42 @@ def unwrap(output: bytes, nonce: str) -> tuple[bytes, int] | None:
     return (head, int(code)) if mark and end and code.isdigit() else None
 
 
-def unwrap_file(raw: Path, nonce: str, into: Path) -> int | None:
-    """Write a command's own output from one file into another; return its exit code, or None as `unwrap`."""
-    with raw.open("rb") as stream, into.open("wb") as target:
-        first = stream.read(_NOISE)
-        begin = first.find(f"{_MARK}:{nonce}\n".encode())
-        stream.seek(max(raw.stat().st_size - _END, 0))
+def unwrap_file(path: Path, nonce: str, size: int) -> int | None:
+    """Leave a command's own output of `size` bytes in a file; return its exit code, or None as `unwrap`.
+
+    What the command did not print all of stays as it is.
+    """
+    with path.open("rb+") as stream:
+        stream.seek(max(stream.seek(0, 2) - _END, 0))
         start, last = stream.tell(), stream.read()
-        answer = last.rpartition(f"\n{_MARK}:{nonce}:".encode())
-        if begin < 0 or not answer[1] or not answer[2].rstrip(b"\n").isdigit():
+        head, mark, tail = last.rpartition(f"\n{_MARK}:{nonce}:".encode())
+        if not mark or not tail.endswith(b"\n") or not tail[:-1].isdigit():
             return None
-        stream.seek(begin + len(f"{_MARK}:{nonce}\n"))
-        shutil.copyfileobj(stream, target, 1 << 20)
-        target.truncate(start + len(answer[0]) - begin - len(f"{_MARK}:{nonce}\n"))
-    return int(answer[2])
+        noise = start + len(head) - size
+        if noise > 0:
+            _shift(stream, noise, size)
+        stream.truncate(min(start + len(head), size))
+    return int(tail)
+
+
+def _shift(stream: IO[bytes], noise: int, size: int) -> None:
+    """Move what follows the first `noise` bytes of a file to its beginning."""
+    for done in range(0, size, _BLOCK):
+        stream.seek(noise + done)
+        block = stream.read(min(_BLOCK, size - done))
+        stream.seek(done)
+        stream.write(block)
 
 
 def _expire(timeout_s: float) -> str:
     return f"sleep {math.ceil(timeout_s) + _DEADLINE_SLACK_S}; kill -9 -$c || kill -9 $c"
 
 
-def _line(argv: Sequence[str], nonce: str, *, watch: str, watched_stdin: str) -> str:
+def _line(argv: Sequence[str], *, watch: str, watched_stdin: str, nonce: str) -> str:
     # The shell's own standard error is closed: some tell there of every job that a signal ended. The
     # watch's output is closed too, or the link would stay open as long as it lives.
     return (
-        f"exec 3<&0 4>&2 2>/dev/null; echo {_MARK}:{nonce}; s=$(command -v setsid); "
+        "exec 3<&0 4>&2 2>/dev/null; s=$(command -v setsid); "
         f"$s {shlex.join(argv)} <&3 2>&4 3<&- 4>&- & c=$!; export c; "
         f"$s sh -c {shlex.quote(watch)} {watched_stdin} >/dev/null 3<&- 4>&- & w=$!; "
         "wait $c; r=$?; kill -9 -$w || kill -9 $w; kill -9 -$c; "

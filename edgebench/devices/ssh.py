@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgebench.devices.remote import Reason, RemoteTransport, find_program
+from edgebench.devices.remote import Copy, Reason, RemoteTransport, find_hash, find_program
 from edgebench.devices.remote_device import RemoteDevice, remote_device
 from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import ConfigError, DeviceError, DeviceFileError
@@ -29,8 +29,14 @@ _PLACE = re.compile(
 _SOCKET_BYTES = 104 - 60
 """What a socket's path may have on every system, less its name and what ssh adds while it makes it."""
 
-# A cut link ends `cat` as if the file were whole; so its size decides whether it stays.
-_TAKE = 'mkdir -p "${1%/*}" && cat >"$1" && [ "$(wc -c <"$1")" -eq "$2" ] || { rm -f "$1"; exit 1; }'
+# $1 the part, $2 the file, $3 its hash, $4 its size. tee goes on where the disk is full, so both are checked.
+_TAKE = (
+    'mkdir -p "${1%/*}" && h=$(tee "$1" | sha256sum) && [ "${h%% *}" = "$3" ] '
+    '&& [ "$(wc -c <"$1")" -eq "$4" ] && mv -f "$1" "$2" || { rm -f "$1"; exit 1; }'
+)
+
+# The hash is told on standard error, and found while the file is on its way.
+_GIVE = 'sha256sum <"$1" >&2 & cat <"$1" && wait $!'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,17 @@ class SshTransport(RemoteTransport):
         port = [] if self.port is None else ["-p", str(self.port)]
         return [*user, *port, "--", self.host]
 
-    def _send(self, local: Path, part: PurePosixPath, *, timeout_s: float, step: str) -> None:
-        argv = ["sh", "-c", _TAKE, "sh", str(part), str(local.stat().st_size)]
-        sent = self._command(argv, timeout_s=timeout_s, step=step, feed=local)
-        self._check(sent, step, f"{part.parent}: cannot be written there")
+    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
+        words = [str(part), str(copy.remote), digest, str(copy.size)]
+        argv = ["sh", "-c", _TAKE, "sh", *words]
+        sent = self._command(argv, timeout_s=copy.timeout_s, step=copy.step, feed=copy.local)
+        self._check(sent, copy.step, "it did not arrive as it was sent")
 
-    def _fetch(self, remote: PurePosixPath, part: Path, *, timeout_s: float, step: str) -> None:
-        taken = self._command_into(["cat", str(remote)], part, timeout_s=timeout_s, step=step)
-        self._check(taken, step, f"{remote}: cannot be read there", kind=DeviceFileError)
+    def _get(self, copy: Copy) -> str:
+        argv = ["sh", "-c", _GIVE, "sh", str(copy.remote)]
+        taken = self._command_into(argv, copy)
+        self._check(taken, copy.step, f"{copy.remote}: cannot be read there", kind=DeviceFileError)
+        return find_hash(taken.stderr)
 
     def _reasons(self) -> Sequence[Reason]:
         by_hand = shlex.join(["ssh", *self._address()]).replace(" -- ", " ")

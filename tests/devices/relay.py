@@ -36,6 +36,11 @@ class Relay:
         with self._lock:
             self._left = count
 
+    def left(self) -> int:
+        """Return how many bytes may still pass before the cut that was asked for; 0 where none was."""
+        with self._lock:
+            return self._left or 0
+
     def close(self) -> None:
         """Take no more connections and cut those that are open."""
         with contextlib.suppress(OSError):  # closed before
