@@ -22,7 +22,7 @@ from typing import Any
 
 from bench import arguments, finish, machine, table
 from int8_figures import OURS, Row, answers, goals, latencies, row
-from int8_makers import RefusedError, Task, export, peers
+from int8_makers import RefusedError, Task, check_runs, export, peers
 from int8_models import Case, cases
 
 _HEADER = ("model", "runtime", "who", "top-1 %", "drop points", "churn %", "SQNR dB", "size", "latency")
@@ -36,6 +36,7 @@ def measure(case: Case, runtime: str, folder: Path) -> tuple[list[Row], list[str
         task = Task(case, fp32, folder / f"peer_{index}.{runtime}")
         try:
             make(task)
+            check_runs(task)
             made[who] = task.out
         except Exception as err:  # noqa: BLE001 - a peer fails in ways of its own; the reason is printed
             missing.append(f"{case.name} {runtime} {who}: not run: {_reason(err)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,19 @@ class Task:
     case: Case
     fp32: Path
     out: Path
+
+
+def check_runs(task: Task) -> None:
+    """Raise RefusedError where the runtime does not answer with the file, or ends its process."""
+    from int8_figures import answers
+
+    feeds = [task.case.feed(task.case.images[0])]
+    child = multiprocessing.get_context("spawn").Process(target=answers, args=(task.out, feeds))
+    child.start()
+    child.join()
+    if child.exitcode:
+        reason = signal.Signals(-child.exitcode).name if child.exitcode < 0 else f"exit {child.exitcode}"
+        raise RefusedError(f"its file does not run: {reason}")
 
 
 def export(case: Case, runtime: str, folder: Path) -> tuple[Path, Path]:

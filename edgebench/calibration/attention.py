@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from edgebench.calibration.attention_masks import Step, softmaxes
+
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
@@ -27,13 +29,12 @@ _LIGHT = (
 )
 """Operators that are worth integers between two convolutions only."""
 
-_MASKING = (*_ARRANGING, "Add", "Mul", "Sub", "Where", "Max", "Min")
-"""Operators between a mask and the Softmax that it is for."""
-
 
 def attends(model: ModelProto) -> bool:
     """Whether the graph is a transformer in part: a LayerNormalization, or a Softmax that is multiplied."""
-    return any(node.op_type == "LayerNormalization" for node in model.graph.node) or bool(_softmaxes(model))
+    return any(node.op_type == "LayerNormalization" for node in model.graph.node) or bool(
+        softmaxes(steps(model))
+    )
 
 
 def float_between(model: ModelProto) -> list[str]:
@@ -60,31 +61,9 @@ def float_between(model: ModelProto) -> list[str]:
     return [node.name for node in nodes if id(node) not in inside and not _multiplies(node, constants)]
 
 
-def masks(model: ModelProto) -> set[str]:
-    """Return the tensors before a Softmax of attention that may hold −∞, or −3·10³⁸ in its place."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    found: set[str] = set()
-    waiting = [node.input[0] for node in _softmaxes(model)]
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in makers and makers[name].op_type in _MASKING:
-            found.add(name)
-            waiting += makers[name].input
-    return found
-
-
-def _softmaxes(model: ModelProto) -> list[NodeProto]:
-    """Return each Softmax whose answer is multiplied, at once or after a look at it, by another tensor."""
-    readers = _readers(model.graph.node)
-
-    def multiplied(name: str, steps: int) -> bool:
-        beside = readers.get(name, [])
-        if any(node.op_type == "MatMul" for node in beside):
-            return True
-        onward = [node for node in beside if node.op_type in (*_ARRANGING, "Where")]
-        return steps > 0 and any(multiplied(node.output[0], steps - 1) for node in onward)
-
-    return [n for n in model.graph.node if n.op_type == "Softmax" and multiplied(n.output[0], 3)]
+def steps(model: ModelProto) -> list[Step]:
+    """Return the operators of an ONNX graph."""
+    return [Step(node.op_type, node.input, node.output) for node in model.graph.node]
 
 
 def _multiplies(node: NodeProto, constants: set[str]) -> bool:

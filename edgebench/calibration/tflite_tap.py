@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgebench.calibration.attention_masks import tflite_masks
 from edgebench.calibration.onnx_tap import stride
+from edgebench.calibration.tflite_graph import TfliteGraph
+
+_MASKED = -1e4
+"""Scores lie above this, and what a mask adds to some of them below, or at it."""
+
+_HIDDEN = 32.0
+"""e⁻³² is zero to 8 bits, and to the sum of a Softmax."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +31,8 @@ if TYPE_CHECKING:
 class TfliteTap:
     """An interpreter that keeps its tensors. names, sizes: of those that are watched. values: of all of them.
 
-    exact: the extremes of the tensors of which not all values are taken are among those taken.
+    exact: the extremes of the tensors of which not all values are taken are among those taken. masks: the
+    indices of those that may hold −∞ for attention to leave out; _HIDDEN below the scores does so too.
     """
 
     interpreter: Any
@@ -32,6 +41,7 @@ class TfliteTap:
     indices: tuple[int, ...]
     values: int
     exact: bool
+    masks: frozenset[int] = frozenset()
 
     def run(self, sample: list[Array]) -> NDArray[np.float32]:
         """Return a sample of every tensor's values for one input sample, float32[sum(sizes)]."""
@@ -40,6 +50,8 @@ class TfliteTap:
         place = 0
         for index, size in zip(self.indices, self.sizes, strict=True):
             flat = self.interpreter.tensor(index)().reshape(-1)
+            if index in self.masks:
+                flat = np.maximum(flat, flat[flat > _MASKED].min(initial=0.0) - _HIDDEN)
             values[place : place + size] = sampled(flat, exact=self.exact)
             place += size
         return values
@@ -58,6 +70,7 @@ def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
         indices=tuple(indices),
         values=sum(lengths),
         exact=exact,
+        masks=frozenset(tflite_masks(TfliteGraph(model.read_bytes()))),
     )
 
 

@@ -121,12 +121,12 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     """Return an ONNX file ready to be watched. sample: one, whose shapes the others have."""
     import onnx
 
-    from edgebench.calibration import attention, onnx_tap
+    from edgebench.calibration import attention, attention_masks, onnx_tap
 
     network = onnx.load(model)
     feed = _feeds(network)
     found = onnx_tap.watched(network, {name: array.shape for name, array in feed(sample).items()})
-    masks = attention.masks(network)  # they may be infinite, and stay float
+    masks = attention_masks.masks(attention.steps(network))  # they may be infinite, and stay float
     found = {name: length for name, length in found.items() if name not in masks}
     lengths = {name: length for name, length in found.items() if length is not None}
     if len(lengths) < len(found):

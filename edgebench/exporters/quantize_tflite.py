@@ -19,6 +19,12 @@ from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.exporters.tflite_inner import inner_graphs
 from edgebench.exporters.tflite_renew import renewed
 from edgebench.exporters.tflite_size import slim
+from edgebench.exporters.tflite_transformer import (
+    is_transformer,
+    load_recipe,
+    static_recipe,
+    transformer_steps,
+)
 from edgebench.storage import storage_errors
 
 _EVERYTHING = ".*"
@@ -95,9 +101,11 @@ def _dynamic(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationRes
 
 
 def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
-    from ai_edge_quantizer import recipe
-
-    tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    if is_transformer(job):
+        load_recipe(tool)
+        _keep_layers(tool, ready.floats)
+        return QuantizationResult(transformer_steps(job, ready.floats), versions=_version())
+    tool.load_quantization_recipe(static_recipe())
     if job.io is TensorIo.FLOAT:
         _keep_border(tool)
     told = _keep_floats(tool, ready)

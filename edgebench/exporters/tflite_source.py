@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from edgebench.calibration.attention_masks import is_sound, tflite_masks
+from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ModelError
 from edgebench.exporters.converters import ConversionJob, ConversionResult
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
@@ -59,6 +61,8 @@ def check_float(path: Path) -> None:
 
     content = path.read_bytes()
     model = schema.Model.GetRootAsModel(content, 0)
+    graph = TfliteGraph(content)
+    hiding = {graph.name(tensor) for tensor in tflite_masks(graph)}
     constant: Counter[str] = Counter()
     computed: Counter[str] = Counter()
     for tensor, stored in _tensors(model, content):
@@ -67,9 +71,10 @@ def check_float(path: Path) -> None:
             computed[kind] += 1
             continue
         constant[kind] += int(np.prod(tensor.ShapeAsNumpy())) if tensor.ShapeLength() else 1
-        if kind == "float32" and not bool(np.isfinite(np.frombuffer(stored, np.float32)).all()):
+        name = tensor.Name().decode()
+        if kind == "float32" and not is_sound(np.frombuffer(stored, np.float32), mask=name in hiding):
             raise ModelError(
-                f"{path}: the weights {tensor.Name().decode()!r} hold NaN or infinity",
+                f"{path}: the weights {name!r} hold NaN or infinity",
                 hint="the training diverged, or the file is damaged",
             )
     _refuse_quantized(path, constant, computed)

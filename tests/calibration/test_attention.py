@@ -9,9 +9,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from edgebench.calibration.attention import attends, float_between, masks
+from edgebench.calibration.attention import attends, float_between, steps
+from edgebench.calibration.attention_masks import masks
 from edgebench.calibration.watch import watch_onnx
-from edgebench.errors import DataError
+from edgebench.errors import DataError, ModelError
+from edgebench.exporters.onnx_file import read_onnx
 from tests.calibration.passes_networks import model_of, residual_network
 from tests.calibration.passes_transformer import transformer_layer
 from tests.calibration.test_passes_smooth import tokens
@@ -57,7 +59,7 @@ def test_a_mask_of_infinite_or_huge_numbers_is_no_fault(tmp_path: Path, hidden: 
     model = transformer_layer(hidden=hidden)
     onnx.save(model, tmp_path / "net.onnx")
     found = watch_onnx(tmp_path / "net.onnx", tokens(4, 1))
-    assert masks(model) == {"masked"}
+    assert masks(steps(model)) == {"masked", "mask"}
     assert "masked" not in found
     assert {"first", "seen", "second", "spread"} <= set(found)
     assert all(values.lowest > -1e6 and values.highest < 1e6 for values in found.values())
@@ -74,3 +76,18 @@ def test_infinity_elsewhere_is_a_fault_still(tmp_path: Path) -> None:
     given[0][0][0, 0, 0] = 1e3
     with pytest.raises(DataError, match="large is NaN or infinite"):
         watch_onnx(tmp_path / "net.onnx", given)
+
+
+def test_constants_of_a_mask_alone_may_be_infinite(tmp_path: Path) -> None:
+    """A mask of −∞ loads; a gain of −∞, or a mask of NaN, is told."""
+    read_onnx(saved(transformer_layer(hidden=-math.inf), tmp_path))
+    with pytest.raises(ModelError, match="'mask' hold NaN"):
+        read_onnx(saved(transformer_layer(hidden=math.nan), tmp_path))
+    with pytest.raises(ModelError, match="'second_gain' hold NaN"):
+        read_onnx(saved(transformer_layer(gain=-math.inf), tmp_path))
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    """Write the graph; return its file."""
+    onnx.save(model, folder / "net.onnx")
+    return folder / "net.onnx"

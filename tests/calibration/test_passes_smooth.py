@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
+from edgebench.artifact import Format
 from edgebench.calibration.attention import float_between
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_layers import layers, read_constant, read_matrix
-from edgebench.calibration.passes_smooth import balance
+from edgebench.calibration.passes_smooth import balance, unclipped
+from edgebench.calibration.table import GraphTable, TensorStatistics
 from tests.calibration.passes_networks import answers, noise, quantize, residual_network, samples, session
 from tests.calibration.passes_transformer import LARGE, TOKENS, WIDTH, transformer_layer
 
@@ -91,6 +93,14 @@ def test_convolutions_are_left_alone() -> None:
     assert {name.removesuffix("_balanced") for name in balanced.ranges} == {"flat"}
     for layer in layers(model)[:-1]:
         np.testing.assert_array_equal(read_matrix(balanced.model, layer), read_matrix(model, layer))
+
+
+def test_without_samples_a_table_gives_all_that_was_seen() -> None:
+    """A transformer's products keep the extremes of what they read, whatever the range that was chosen."""
+    entry = TensorStatistics(Range(-1.0, 2.0), lowest=-3.0, highest=40.0, zeros=0.0, values=10)
+    table = GraphTable(Format.ONNX, "", 8, {"second": entry, "flat": entry, "middle": entry})
+    assert unclipped(transformer_layer(), table) == {"second": Range(-3.0, 40.0)}
+    assert unclipped(residual_network(), table) == {}
 
 
 def products(model: ModelProto, ranges: dict[str, Range]) -> ModelProto:
