@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgebench.benchmark.dependence import FloatArray, IntArray, Samples
-from edgebench.benchmark.distributions import normal_quantile
+from edgebench.benchmark.distributions import normal_quantile, student_quantile
 
 MARGIN = 0.02
 """Levels this near to each other, as a share, are one level: nobody would cut a warm-up for less."""
@@ -36,10 +36,10 @@ _QUIET = 0.65
 _QUIET_STEP = normal_quantile((1 + _QUIET) / 2) * math.sqrt(2)
 _TAIL = 0.9
 _PENALTY = 5.0
-_TREND = 3.0
+_TREND = 0.996
 
 _SETTLING = 4
-"""A decay has no last change: so many blocks more may go before what is left is called a drift."""
+"""A decay has no last change: as many blocks as were warm-up go with them, so many at most."""
 
 
 class State(enum.StrEnum):
@@ -72,8 +72,10 @@ class Steadiness:
 def steady_state(samples: Samples) -> Steadiness:
     """Return from which call on one session's latencies are steady, or that they never are.
 
-    samples: [n], one session's calls in order, the first one with them. They are NEVER steady where less
-    than a quarter of them would be left, or where what is left still drifts; TOO_FEW are not judged.
+    samples: [n], one session's calls in order, the first one with them. As many calls as the warm-up had
+    go with it, a tenth of the session at most: what is left of a decay is within the noise of a call, and
+    not within that of a percentile. They are NEVER steady where less than a quarter would be left, or
+    where what is left still drifts; TOO_FEW are not judged.
     """
     n = len(samples)
     if n < LEAST:
@@ -85,9 +87,12 @@ def steady_state(samples: Samples) -> Steadiness:
     first = len(segments) - 1
     while first and _alike(segments[first - 1], segments[-1]):
         first -= 1
-    for block in range(cuts[first], min(cuts[first] + _SETTLING, len(edges) - 1) + 1):
+    block = cuts[first]
+    latest = int(np.searchsorted(edges, (1 - LEFT) * n, "right")) - 1
+    if block <= latest:
+        block = min(block + min(block, _SETTLING), latest)
         start = int(edges[block])
-        if n - start >= LEFT * n and not _drifts(samples[start:], signals[0, block:]):
+        if not _drifts(samples[start:], signals[0, block:]):
             return Steadiness(State.STEADY, start, segments)
     return Steadiness(State.NEVER, n, segments)
 
@@ -192,4 +197,4 @@ def _drifts(samples: Samples, ranks: FloatArray) -> bool:
     slope = float(time @ ranks / (time @ time))
     rest = ranks - ranks.mean() - slope * time
     noise = float(_long_run_spread(rest[None, :])[0, 0]) / np.sqrt(time @ time)
-    return bool(abs(slope) > _TREND * noise)
+    return bool(abs(slope) > student_quantile(_TREND, len(ranks) - 2) * noise)

@@ -30,10 +30,10 @@ SHAPES: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 @pytest.mark.parametrize(
     ("shape", "earliest", "latest"),
-    [("step", 0.1, 0.15), ("small step", 0.1, 0.15), ("decay", 0.1, 0.3), ("slowdown", 0.6, 0.65)],
+    [("step", 0.2, 0.25), ("small step", 0.2, 0.25), ("decay", 0.2, 0.38), ("slowdown", 0.7, 0.75)],
 )
 def test_a_change_ends_the_warm_up(shape: str, earliest: float, latest: float) -> None:
-    """In 95 of 100 sessions the first steady call lies at, or shortly after, the last change."""
+    """In 95 of 100 sessions the steady part begins a tenth after the last change, or a little later."""
     rng, t = np.random.default_rng(1), np.arange(N) / N
     found = [steady_state(noise(rng) * SHAPES[shape](t)) for _ in range(100)]
     right = [f.state is State.STEADY and earliest <= f.start / N <= latest for f in found]
@@ -78,10 +78,10 @@ def test_correlation_is_no_change() -> None:
 
 
 def test_a_tail_that_dies_out_is_warm_up() -> None:
-    """Where only the slow calls become rarer, the calls before are cut too."""
+    """Where only the slow calls become rarer, the calls before are cut, and a tenth more."""
     rng, t = np.random.default_rng(6), np.arange(N) / N
     calls = noise(rng) * np.where((t < 0.3) & (rng.random(N) < 0.3), 2, 1)
-    assert steady_state(calls).start / N == pytest.approx(0.3, abs=0.03)
+    assert steady_state(calls).start / N == pytest.approx(0.4, abs=0.03)
 
 
 def test_the_unit_does_not_matter() -> None:
