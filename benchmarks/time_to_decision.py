@@ -1,0 +1,159 @@
+"""Calls until a verdict by the adaptive stop, beside a protocol of ten minutes, at equal error.
+
+Series are simulated by the laws of error_rates.py and, unless --quick, resampled in blocks from a series
+measured here on the spot: a convolution in numpy, timed call by call. A call takes 10 ms, so that ten
+minutes are 60,000 calls in 30 sessions. Both ways err in 5 % at most on each side; the bound lies 10 %
+above or below the truth, and at the truth itself, where no stop comes early but by error.
+
+Goals: where the bound lies 10 % off, the right verdict comes in 90 % of the measurements at least, and
+after at most one fifth of the calls of ten minutes (the mean over measurements); at the truth, false GO
+and false NO-GO at most 5 % (widened by the simulation's error).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import latency_laws as laws
+import numpy as np
+from bench import Goal, arguments, finish, machine, table
+from error_rates import NAMES, margin
+
+from edgebench.benchmark.intervals import latency_bounds
+from edgebench.benchmark.sequential import LookPlan, Step, look_at_latency, plan_latency_looks
+
+ERROR, OFF, SHARE = 0.05, 1.1, 0.2
+SESSIONS, CALLS = 30, 2000
+FIRST_CALLS = 250
+TOTAL = SESSIONS * CALLS
+SESSION = np.repeat(np.arange(TOTAL // FIRST_CALLS), FIRST_CALLS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of n measurements: how many calls they took in the mean, and how many passed and failed."""
+
+    calls: float
+    passed: float
+    failed: float
+    n: int
+
+
+def stopped(calls: np.ndarray, q: float, limit: float, plan: LookPlan) -> tuple[Step, int]:
+    """Return the verdict and after how many calls it came; sessions of 250 calls, three at first."""
+    used, have, step = 0, 3 * FIRST_CALLS, Step.GO_ON
+    while have <= TOTAL and step is Step.GO_ON:
+        found = look_at_latency(calls[:have], SESSION[:have], q, limit, plan, used)
+        step, used = found.step, found.used
+        if step is Step.GO_ON:
+            have += max(1, -(-found.more // FIRST_CALLS)) * FIRST_CALLS
+    return step, min(have, TOTAL)
+
+
+def adaptive(law: laws.Law, q: float, limit: float, n: int, rng: np.random.Generator) -> Outcome:
+    """Measure n times by the adaptive stop."""
+    plan = plan_latency_looks(q, TOTAL, 1 - ERROR)
+    ends = [stopped(_series(law, rng), q, limit, plan) for _ in range(n)]
+    steps = [step for step, _ in ends]
+    mean = float(np.mean([calls for _, calls in ends]))
+    return Outcome(mean, steps.count(Step.PASS) / n, steps.count(Step.FAIL) / n, n)
+
+
+def _series(law: laws.Law, rng: np.random.Generator) -> np.ndarray:
+    return law.draw(rng, TOTAL // FIRST_CALLS, FIRST_CALLS).ravel()
+
+
+def fixed(law: laws.Law, q: float, limit: float, n: int, rng: np.random.Generator) -> Outcome:
+    """Measure n times for ten minutes, and look once."""
+    found = [latency_bounds(_series(law, rng), SESSION, q, 1 - ERROR) for _ in range(n)]
+    passed = np.mean([bounds.upper is not None and bounds.upper <= limit for bounds in found])
+    failed = np.mean([bounds.lower is not None and bounds.lower > limit for bounds in found])
+    return Outcome(TOTAL, float(passed), float(failed), n)
+
+
+def measured(seconds: float) -> laws.Law:
+    """Return the law of blocks of 50 calls drawn from a series measured now."""
+    kernel, image = np.ones((9, 9)) / 81, np.random.default_rng(0).normal(size=(96, 96))
+    spectrum = np.fft.rfft2(kernel, image.shape)
+    taken, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter_ns()
+        np.fft.irfft2(np.fft.rfft2(image) * spectrum, image.shape)
+        taken.append(time.perf_counter_ns() - start)
+    series = np.array(taken[len(taken) // 5 :], np.float64)
+    blocks = series[: len(series) // 50 * 50].reshape(-1, 50)
+
+    def draw(rng: np.random.Generator, rows: int, calls: int) -> np.ndarray:
+        return blocks[rng.integers(0, len(blocks), (rows, calls // 50))].reshape(rows, calls)
+
+    return laws.Law(f"measured, {len(series):,} calls", draw, lambda q: float(np.quantile(blocks, q)))
+
+
+def main() -> None:
+    """Simulate all cases, print the table, exit by the goals."""
+    options = arguments(__doc__).parse_args()
+    n, single = (15, 3) if options.quick else (100, 20)
+    rng = np.random.default_rng(30)
+    cases = [laws.INDEPENDENT, laws.AUTOREGRESSIVE, laws.BLOCKS, laws.BIMODAL, laws.HEAVY]
+    if options.quick:
+        cases = [laws.INDEPENDENT, laws.BLOCKS]
+    else:
+        cases.append(measured(20.0))
+    print(f"{machine()}; ten minutes are {TOTAL:,} calls\n", flush=True)
+    rows, goals, figures = [], [], {}
+    for law in cases:
+        for q, name in NAMES.items():
+            found = _case(law, q, n, single, rng)
+            rows += _rows(f"{law.name}, {name}", found)
+            goals += _goals(f"{law.name}, {name}", found)
+            figures[f"{law.name}, {name}"] = {key: vars_of(outcome) for key, outcome in found.items()}
+    print(table(["case", "bound at", "calls, mean", "of ten minutes", "GO", "NO-GO"], rows) + "\n")
+    finish("time_to_decision", figures, goals, options.json)
+
+
+def vars_of(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain data."""
+    return {"calls": outcome.calls, "passed": outcome.passed, "failed": outcome.failed, "n": outcome.n}
+
+
+def _case(law: laws.Law, q: float, n: int, single: int, rng: np.random.Generator) -> dict[str, Outcome]:
+    truth = law.quantile(q)
+    return {
+        "truth x 1.1": adaptive(law, q, truth * OFF, n, rng),
+        "truth / 1.1": adaptive(law, q, truth / OFF, n, rng),
+        "truth": adaptive(law, q, truth * (1 - 1e-9), n, rng),
+        "truth x 1.1, ten minutes": fixed(law, q, truth * OFF, single, rng),
+    }
+
+
+def _rows(name: str, found: dict[str, Outcome]) -> list[list[str]]:
+    return [
+        [
+            name,
+            at,
+            f"{one.calls:,.0f}",
+            f"{100 * one.calls / TOTAL:.1f} %",
+            f"{100 * one.passed:.0f} %",
+            f"{100 * one.failed:.0f} %",
+        ]
+        for at, one in found.items()
+    ]
+
+
+def _goals(name: str, found: dict[str, Outcome]) -> list[Goal]:
+    above, below, at = found["truth x 1.1"], found["truth / 1.1"], found["truth"]
+    limit = ERROR + margin(ERROR, at.n)
+    goals = []
+    for what, one, right in (("GO", above, above.passed), ("NO-GO", below, below.failed)):
+        share = one.calls / TOTAL
+        goals.append(Goal(f"{name}, {what}: share of the calls", share, f"<= {SHARE}", share <= SHARE))
+        goals.append(Goal(f"{name}, {what}: right", right, ">= 0.9", right >= 0.9))
+    for what, wrong in (("GO", at.passed), ("NO-GO", at.failed)):
+        goals.append(Goal(f"{name}: false {what}", wrong, f"<= {limit:.3f}", wrong <= limit))
+    return goals
+
+
+if __name__ == "__main__":
+    main()
