@@ -31,6 +31,9 @@ _STATE = (
     "the sessions agree and on what the tools themselves warn of"
 )
 
+_LOOKED_AT = 200_000
+"""Of a longer log every second, third … call is looked at for warm-up: ranking all of millions takes long."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedLog:
@@ -79,17 +82,19 @@ def import_evidence(
 def _settled(named: NamedLog) -> NamedLog:
     """Return the log with the calls before it became steady as warm-up; one that never did is in doubt."""
     log = named.log
-    found = steady_state(log.latency_ns)
+    step = max(1, log.latency_ns.size // _LOOKED_AT)
+    found = steady_state(log.latency_ns[::step])
     if found.state is State.NEVER:
         never = f"the calls of {named.path.name} never become steady"
         return replace(named, log=replace(log, doubts=(*log.doubts, never)))
     if found.state is State.TOO_FEW or not found.start:
         return named
-    note = f"{named.path}: its first {found.start:,} calls were taken for warm-up: the later ones are alike"
+    start = found.start * step
+    note = f"{named.path}: its first {start:,} calls were taken for warm-up: the later ones are alike"
     settled = replace(
         log,
-        latency_ns=log.latency_ns[found.start :],
-        warmup_ns=np.concatenate([log.warmup_ns, log.latency_ns[: found.start]]),
+        latency_ns=log.latency_ns[start:],
+        warmup_ns=np.concatenate([log.warmup_ns, log.latency_ns[:start]]),
         notes=(*log.notes, note),
     )
     return replace(named, log=settled)

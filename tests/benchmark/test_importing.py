@@ -187,6 +187,18 @@ def test_calls_before_it_is_steady_are_warm_up(tmp_path: Path) -> None:
     assert f"its first {cut} calls were taken for warm-up" in found.notes[1]
 
 
+def test_the_warm_up_of_a_long_log_is_found_too(tmp_path: Path) -> None:
+    """Of 500,000 calls the first 50,000 are slow: they are found from every second call."""
+    seconds = np.tile(SECONDS, 417)[:500_000]
+    seconds[:50_000] += 0.02
+    log = write(tmp_path / "r.csv", perf_test_rows([f"{t:.7g}" for t in seconds]))
+    found = evidence(tmp_path / "run", [log])
+    (session,) = found.measurements[0].sessions
+    assert 50_000 <= session.warmup_calls < 80_000
+    assert session.calls + session.warmup_calls == 500_000
+    assert load_samples(tmp_path / "run", found.measurements[0]).latency_ns.max() < 20e6
+
+
 def test_calls_that_never_become_steady_are_in_doubt(tmp_path: Path) -> None:
     """A device that slows down all the time: every call stays, and the measurement is DEGRADED."""
     log = write(tmp_path / "r.csv", perf_test_rows([t * (1 + i / 600) for i, t in enumerate(SECONDS)]))
