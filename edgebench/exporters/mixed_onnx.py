@@ -45,7 +45,10 @@ def read_graph(job: QuantizationJob) -> LayerGraph:
 
 
 def _multiplications(node: NodeProto, weights: Shapes, shapes: Shapes) -> int:
-    """Return how often one sample is multiplied by a weight: each weight once at each place."""
+    """Return how often one sample is multiplied by a weight: each weight once at each place.
+
+    An open dimension counts as 1. The rows of a Gemm are places too: a text's tokens, of a batch of 1.
+    """
     if node.op_type not in _WEIGHTED:
         return 0
     own = [name for name in node.input[:2] if name in weights]
@@ -54,4 +57,4 @@ def _multiplications(node: NodeProto, weights: Shapes, shapes: Shapes) -> int:
     placed = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
     shape = shapes.get(placed, (1,))
     channels = shape[_CHANNELS.get(node.op_type, -1)]
-    return math.prod(weights[own[0]]) * max(1, math.prod(shape[1:]) // max(channels, 1))
+    return math.prod(weights[own[0]]) * max(1, math.prod(shape) // max(channels, 1))
