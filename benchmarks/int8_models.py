@@ -63,7 +63,7 @@ def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
         _resnet8_tflite,
         _mnist_onnx,
         _mnist_tflite,
-        _kws,
+        keyword_spotter,
         _kws_onnx,
         lambda: resnet("resnet56", "resnet56-4bfd9763.th"),
     )
@@ -233,7 +233,8 @@ def _keywords(name: str, source: str, formats: tuple[str, ...]) -> Case:
     )
 
 
-def _kws() -> Case:
+def keyword_spotter() -> Case:
+    """Return MLPerf Tiny's depthwise keyword spotter, a SavedModel."""
     return _keywords("kws-savedmodel", "kws_ref_model", ("onnx", "tflite"))
 
 

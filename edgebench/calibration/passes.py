@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from edgebench.calibration.passes_ranges import measured_ranges, summand_ranges
 from edgebench.calibration.passes_rounding import round_weights
 from edgebench.calibration.passes_smooth import Balanced, balance
 from edgebench.calibration.passes_sums import SAMPLES, in_parts
+from edgebench.calibration.recipe import ALL_PASSES, Pass
 
 if TYPE_CHECKING:
     Array = NDArray[np.generic]
@@ -47,26 +48,33 @@ class Adapted:
     floats: list[str]
 
 
-def adapt(model: ModelProto, samples: Iterable[list[Array]], *, bits: int, method: Method) -> Adapted:
+def adapt(
+    model: ModelProto,
+    samples: Iterable[list[Array]],
+    *,
+    bits: int,
+    method: Method,
+    passes: Collection[Pass] = ALL_PASSES,
+) -> Adapted:
     """Return the graph, shapes inferred and batch normalization folded, made ready to be quantized.
 
     samples: can be gone through more than once; arrays [1, ...] in the order of the graph's inputs.
-    bits: of a weight, 7 or 8. method: how ranges are found.
+    bits: of a weight, 7 or 8. method: how ranges are found. passes: what is done.
     """
     model = flat_biases(model)
-    floats = float_ends(model)
-    model, moved = equalize(model, samples, bits=bits, floats=floats)
+    floats = float_ends(model) if Pass.FLOAT_ENDS in passes else []
+    moved: list[str] = []
+    if Pass.EQUALIZE in passes:
+        model, moved = equalize(model, samples, bits=bits, floats=floats)
     balanced = Balanced(model, {})
-    if attends(model):
+    if Pass.BALANCE in passes and attends(model):
         balanced = balance(model, _quantized(model, floats), samples, bits=bits)
+    rounded = _quantized(balanced.model, floats) if Pass.ROUND in passes else []
+    summands = summand_ranges(model, samples, method) if Pass.SUMMAND_RANGES in passes else {}
     return Adapted(
-        model=adapt_weights(balanced.model, _quantized(balanced.model, floats), samples, bits=bits),
+        model=adapt_weights(balanced.model, rounded, samples, bits=bits),
         unrounded=balanced.model,
-        ranges={
-            **measured_ranges(model, moved, samples, method),
-            **summand_ranges(model, samples, method),
-            **balanced.ranges,
-        },
+        ranges={**measured_ranges(model, moved, samples, method), **summands, **balanced.ranges},
         floats=floats,
     )
 

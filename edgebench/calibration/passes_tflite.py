@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from edgebench.calibration.passes_tflite_equalize import equalize
 from edgebench.calibration.passes_tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
 from edgebench.calibration.passes_tflite_ranges import summand_ranges
 from edgebench.calibration.passes_windows import vectors
+from edgebench.calibration.recipe import ALL_PASSES, Pass
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.calibration.tflite_tap import invoke, keeping_tensors
 from edgebench.calibration.watch import watch_tflite
@@ -44,19 +45,31 @@ class Adapted:
     floats: list[str]
 
 
-def adapt(model: Path, samples: Iterable[list[Array]], *, floats: Sequence[str], method: Method) -> Adapted:
+def adapt(
+    model: Path,
+    samples: Iterable[list[Array]],
+    *,
+    floats: Sequence[str],
+    method: Method,
+    passes: Collection[Pass] = ALL_PASSES,
+) -> Adapted:
     """Return the file made ready to be quantized.
 
     samples: can be gone through more than once; arrays [1, ...] in the order of the file's inputs.
-    floats: the tensors whose operators stay float. method: how ranges are found.
+    floats: the tensors whose operators stay float. method: how ranges are found. passes: what is done.
     """
-    content, moved = equalize(model, samples, top=_TOP, floats=floats)
-    quantized = [layer for layer in layers(TfliteGraph(content)) if layer.given not in floats]
     with tempfile.TemporaryDirectory(prefix="edgebench-equal-") as folder:
-        equal = Path(folder) / "equal.tflite"
-        equal.write_bytes(content)
-        ranges = {**_ranges(equal, moved, samples, method), **summand_ranges(equal, samples, method)}
-        return Adapted(round_weights(equal, quantized, samples), content, ranges, list(floats))
+        equal, moved = model, list[str]()
+        if Pass.EQUALIZE in passes:
+            changed, moved = equalize(model, samples, top=_TOP, floats=floats)
+            equal = Path(folder) / "equal.tflite"
+            equal.write_bytes(changed)
+        summands = summand_ranges(equal, samples, method) if Pass.SUMMAND_RANGES in passes else {}
+        ranges = {**_ranges(equal, moved, samples, method), **summands}
+        content = equal.read_bytes()
+        found = layers(TfliteGraph(content)) if Pass.ROUND in passes else []
+        rounded = [layer for layer in found if layer.given not in floats]
+        return Adapted(round_weights(equal, rounded, samples), content, ranges, list(floats))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:

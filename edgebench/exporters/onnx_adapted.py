@@ -12,6 +12,7 @@ from edgebench.calibration.observers import Range
 from edgebench.calibration.passes import Adapted, adapt, adapt_weights, flat_biases, float_ends
 from edgebench.calibration.passes_layers import layers, read_constant, write_constant
 from edgebench.calibration.passes_smooth import unclipped
+from edgebench.calibration.recipe import Pass
 from edgebench.calibration.samples import SampleStore
 from edgebench.exporters.onnx_arithmetic import arithmetic_of
 from edgebench.exporters.quantizers import QuantizationJob
@@ -39,7 +40,8 @@ def adapted(network: ModelProto, job: QuantizationJob) -> Adapted:
     if job.samples is None:
         flat = flat_biases(network)
         ranges = unclipped(flat, job.table) if job.table else {}
-        return Adapted(flat, flat, ranges, list(dict.fromkeys([*float_ends(flat), *kept])))
+        ends = float_ends(flat) if Pass.FLOAT_ENDS in job.passes else []
+        return Adapted(flat, flat, ranges, list(dict.fromkeys([*ends, *kept])))
     ready = _rounded(network, job, job.samples)
     _restore(ready.model, ready.unrounded, kept)
     return replace(ready, floats=list(dict.fromkeys([*ready.floats, *kept])))
@@ -53,7 +55,7 @@ def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapte
         bits = arithmetic_of(job.precision, job.target).weight_bits
         if job.precision is Precision.W8A16:
             return _weights_alone(network, SampleStore(samples), bits)
-        return adapt(network, SampleStore(samples), bits=bits, method=job.method)
+        return adapt(network, SampleStore(samples), bits=bits, method=job.method, passes=job.passes)
     model, unrounded = job.keep / "rounded.onnx", job.keep / "unrounded.onnx"
     beside = job.keep / "rounded.json"
     if beside.exists():

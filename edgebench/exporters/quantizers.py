@@ -12,6 +12,7 @@ from pathlib import Path
 from edgebench.artifact import Format, Precision, TensorIo
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.calibration.observers import Range
+from edgebench.calibration.recipe import ALL_PASSES, Pass
 from edgebench.calibration.table import GraphTable
 from edgebench.calibration.target import Target
 from edgebench.errors import ExportError
@@ -28,6 +29,7 @@ class QuantizationJob:
     SampleStore that weights are rounded by; None rounds each to the nearest integer. method: how ranges
     beside the table's are found. floats: layers that stay float, by the tensor of `base` that they give.
     keep: a folder for what does not depend on `floats`, from one job to the next of the same kind; or None.
+    passes: what prepares the graph for w8a8.
     """
 
     base: Path
@@ -40,6 +42,7 @@ class QuantizationJob:
     method: Method = DEFAULT_METHOD
     floats: tuple[str, ...] = ()
     keep: Path | None = None
+    passes: frozenset[Pass] = ALL_PASSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_tflite import Adapted, adapt
 from edgebench.calibration.passes_tflite_ends import float_ends
 from edgebench.calibration.passes_tflite_layers import layers
+from edgebench.calibration.recipe import Pass
 from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.exporters.quantizers import QuantizationJob
@@ -49,13 +50,14 @@ def border_floats(graph: TfliteGraph, job: QuantizationJob) -> list[str]:
     Who asks for int8 inputs and outputs has a device that knows nothing else; int16 loses little anywhere.
     """
     narrow = job.precision is Precision.W8A8 and job.io is TensorIo.FLOAT
-    return float_ends(graph) if narrow else []
+    return float_ends(graph) if narrow and Pass.FLOAT_ENDS in job.passes else []
 
 
 def _rounded(job: QuantizationJob, samples: Path, ends: Sequence[str]) -> Adapted:
     """Return the file with all its layers rounded but the ends: what an earlier job kept, where one did."""
     if job.keep is None:
-        return adapt(job.base, SampleStore(samples), floats=ends, method=job.method)
+        given = SampleStore(samples)
+        return adapt(job.base, given, floats=ends, method=job.method, passes=job.passes)
     file, unrounded = job.keep / "rounded.tflite", job.keep / "unrounded.tflite"
     beside = job.keep / "rounded.json"
     if beside.exists():
