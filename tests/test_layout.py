@@ -32,6 +32,7 @@ TOP_OF_PACKAGE = {
     "cli",
     "device_doctor",
     "doctor",
+    "export",
     "import_logs",
     "ladder",
     "options",
