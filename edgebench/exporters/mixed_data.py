@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_HELD = 5000
 """Of a larger set so many are taken: they show half a point, and each trial answers all of them."""
+MOST_BYTES = 4 << 30
+"""Of temporary space for them, as the model takes them: 5,000 images of 224×224 pixels are 3 GB."""
 LEAST_HELD = 20
 
 
@@ -54,6 +56,12 @@ def calibrating(data: Dataset, most: int) -> int:
     return min(most, len(data) // 2)
 
 
+def most_held(data: Dataset, preprocessing: Preprocessing) -> int:
+    """Return how many samples of a data set are held back at most."""
+    size = sum(array.nbytes for array in preprocess(data, preprocessing, [0]))
+    return min(MOST_HELD, max(LEAST_HELD, MOST_BYTES // max(size, 1)))
+
+
 class HeldBack:
     """The samples behind those that calibrate, in an order by chance that is the same each time."""
 
@@ -70,7 +78,7 @@ class HeldBack:
         if table is not None and table.fingerprint == data.fingerprint:
             used = max(used, table.samples)
         self.data, self._preprocessing, self._folder = data, preprocessing, folder
-        self.numbers = sorted(shuffled(data)[used : used + MOST_HELD])
+        self.numbers = sorted(shuffled(data)[used : used + most_held(data, preprocessing)])
         self._lock, self._written = threading.Lock(), False
         if len(self.numbers) < LEAST_HELD:
             raise DataError(

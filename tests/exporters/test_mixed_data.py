@@ -14,7 +14,7 @@ from edgebench.calibration.table import CalibrationTable, GraphTable
 from edgebench.datasets import Dataset, Preprocessing
 from edgebench.errors import DataError
 from edgebench.exporters.calibration_samples import DataSamples
-from edgebench.exporters.mixed_data import MOST_HELD, HeldBack, calibrating
+from edgebench.exporters.mixed_data import MOST_BYTES, MOST_HELD, HeldBack, calibrating, most_held
 
 
 def numbered(count: int) -> Dataset:
@@ -53,6 +53,15 @@ def test_of_a_large_set_some_thousands_are_held_back(tmp_path: Path) -> None:
     assert len(held.numbers) == MOST_HELD
     again = HeldBack(numbered(20_000), Preprocessing(), tmp_path / "again", used=256)
     assert held.numbers == again.numbers
+
+
+def test_large_samples_are_held_back_within_the_space(tmp_path: Path) -> None:
+    """Images of 1,024×1,024 pixels, 12 MB each: 341 of them at most."""
+    one = np.zeros((1, 4, 4, 3), np.uint8)
+    many = Dataset("many", (np.broadcast_to(one, (300, 4, 4, 3)),), np.zeros(300, np.int64), "many")
+    wide = Preprocessing(resize=(1024, 1024))
+    assert most_held(many, wide) == MOST_BYTES // (1024 * 1024 * 3 * 4)
+    assert len(HeldBack(many, wide, tmp_path, used=50).numbers) == 250
 
 
 def test_samples_of_the_table_are_not_held_back(tmp_path: Path) -> None:
