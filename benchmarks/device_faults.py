@@ -140,7 +140,8 @@ def suffer(bed: Bed, far: Linked, fault: Fault, place: Path) -> Outcome:
     elif not np.array_equal(answers_of(run), bed.answers):
         wrong.append("other answers")
     left = [path for path in (place / "there").rglob("*") if path.is_file() or path.is_symlink()]
-    strays = [path.name for path in left if path.parent.name != "files" or path.name.endswith(".part")]
+    ours = [path for path in left if path.parent.name == "files" or path.name.partition(".")[0] == "lock"]
+    strays = [path.name for path in left if path not in ours or path.name.endswith(".part")]
     if strays:
         wrong.append(f"left there: {', '.join(strays)}")
     return Outcome(far.kind, fault.name, said, tuple(wrong))

@@ -44,7 +44,7 @@ def benchmark(
     check(request)
     cores = parse_cores(request.affinity)
     device = open_device(request.device) if device is None else device
-    with _host(device, request.out) as host:
+    with _host(device, request.out, progress) as host:
         measurer = Measurer(request, host, device.facts(), cores, progress)
         evidence = _Run(request, measurer).evidence()
     files.write_evidence(request.out, evidence)
@@ -52,14 +52,15 @@ def benchmark(
 
 
 @contextlib.contextmanager
-def _host(device: Device, out: Path) -> Iterator[AgentHost]:
-    """Yield the device with the agent on it; neither side keeps anything of the work."""
-    workspace = device.workspace(out)
-    try:
-        yield open_host(device, out)
-    finally:
-        device.clear(workspace)
-        shutil.rmtree(out / ".work", ignore_errors=True)
+def _host(device: Device, out: Path, progress: Progress) -> Iterator[AgentHost]:
+    """Yield the device with the agent on it, for us alone; neither side keeps anything of the work."""
+    with device.lease(progress):
+        workspace = device.workspace(out)
+        try:
+            yield open_host(device, out)
+        finally:
+            device.clear(workspace)
+            shutil.rmtree(out / ".work", ignore_errors=True)
 
 
 @dataclass(slots=True)

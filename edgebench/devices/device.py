@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from edgebench.devices.transport import Transport
+from edgebench.progress import Progress
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
@@ -25,6 +27,10 @@ class Device(Transport, Protocol):
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
         """Return an existing folder there for the files of the run in `run_folder`."""
+        ...
+
+    def lease(self, progress: Progress) -> AbstractContextManager[None]:
+        """Hold the machine for one measurement at a time; wait where another one runs. Raises DeviceError."""
         ...
 
     def deploy(self, local: Path, remote: PurePosixPath) -> None:

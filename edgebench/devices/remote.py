@@ -8,19 +8,22 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from edgebench.devices import shell
-from edgebench.devices.process import Ended, run_process, text
+from edgebench.devices.process import Ended, run_process, started, text
 from edgebench.devices.transport import Completed
 from edgebench.errors import DeviceError, DeviceFileError, DeviceTimeoutError
 from edgebench.storage import arriving_path, sha256_path
 
 SHORT_S = 60.0
 """For commands that only look, move or remove."""
+
+HOLD_S = 86400.0
+"""The longest that a command is held."""
 
 SLOWEST_BYTES_PER_S = 1 << 18
 """A copy that is slower than this is taken for one that hangs."""
@@ -112,6 +115,27 @@ class RemoteTransport(ABC):
             digest = self._get(Copy(temporary, remote, int(counted.stdout), step))
             if sha256_path(temporary) != digest:
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
+
+    @contextlib.contextmanager
+    def held(self, argv: Sequence[str], *, step: str) -> Iterator[Iterator[str]]:
+        """Yield the lines of a command that runs until the block ends, whichever way that is.
+
+        Raises DeviceError, out of the lines, where the link is lost.
+        """
+        nonce = shell.new_nonce()
+        client = self._client(shell.watched(argv, nonce, timeout_s=HOLD_S))
+        with started(client) as process:
+            yield self._lines(process, step)
+            process.terminate()  # not its group: a connection that others share may be in it
+            process.wait()
+
+    def _lines(self, process: subprocess.Popen[bytes], step: str) -> Iterator[str]:
+        """Yield what a held command says, line by line as it comes."""
+        if process.stdout is not None:
+            for line in process.stdout:
+                yield text(line).rstrip("\r\n")
+        said = process.stderr.read() if process.stderr else b""
+        raise self._lost(Ended(process.wait(), b"", said), step)
 
     def _sh(self, script: str, *arguments: object, timeout_s: float, step: str) -> Completed:
         """Run a POSIX shell script that finds its arguments from $1 on."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import getpass
+import os
+import platform
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from edgebench.devices.facts import ASK, as_facts, parse_answer
-from edgebench.devices.remote import SHORT_S
+from edgebench.devices.remote import SHORT_S, RemoteTransport
 from edgebench.devices.remote_cache import RemoteCache
-from edgebench.devices.transport import Completed, Transport
+from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, check_options
 from edgebench.errors import ConfigError, DeviceError
+from edgebench.progress import Progress
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
@@ -22,11 +27,19 @@ OPTIONS = ("python", "cache")
 """What a remote machine's name may carry: its interpreter, and the folder for its files."""
 
 
+# A descriptor of the subshell's: toybox's flock takes no other form, and mksh passes no other one on.
+_LEASE = (
+    'umask 077; mkdir -p "${1%/*}"; ( command -v flock >/dev/null || { echo held; cat >/dev/null; exit; }; '
+    'flock -n 9 || { echo "waiting $(cat "$1.owner")"; flock 9; }; '
+    'echo "$2" >"$1.owner"; echo held; cat >/dev/null ) 9>>"$1"'
+)
+
+
 @dataclass(slots=True)
 class RemoteDevice:
     """A machine behind a transport. python: its interpreter. folder: for its files; None chooses one."""
 
-    transport: Transport
+    transport: RemoteTransport
     python: str = "python3"
     folder: PurePosixPath | None = None
     _cache: RemoteCache | None = field(default=None, init=False)
@@ -47,6 +60,25 @@ class RemoteDevice:
     def deploy(self, local: Path, remote: PurePosixPath) -> None:
         """Give `remote` the content of `local`, sent only where the machine lacks it."""
         self.cache().deploy(local, remote)
+
+    @contextlib.contextmanager
+    def lease(self, progress: Progress) -> Iterator[None]:
+        """Hold the machine for one measurement; wait, and say for whom, where another one runs.
+
+        The lock is the device's kernel's, held by a command at the end of this link: it is free again when
+        this process ends, however that is, or the link. Raises DeviceError where the link is lost.
+        """
+        lock = self.cache().root / "lock"
+        argv = ["sh", "-c", _LEASE, "sh", str(lock), _owner()]
+        self.run(["true"], timeout_s=SHORT_S)  # a phone that comes back from a cut is awaited here
+        with self.transport.held(argv, step="waiting for the device") as lines:
+            for line in lines:
+                word, _, holder = line.partition(" ")
+                if word == "held":
+                    break
+                if word == "waiting":
+                    progress(f"{self.uri}: waits for {holder or 'another'}, who measures there")
+            yield
 
     def clear(self, workspace: PurePosixPath) -> None:
         """Remove a workspace, if the machine still answers; else a later run's end removes it."""
@@ -79,7 +111,12 @@ class RemoteDevice:
         return parse_answer(self.run(["sh", "-c", ASK], timeout_s=SHORT_S).stdout, self.uri)
 
 
-def remote_device(uri: DeviceUri, transport: Transport) -> RemoteDevice:
+def _owner() -> str:
+    """Return who measures, for those who wait."""
+    return f"{getpass.getuser()}@{platform.node()} (process {os.getpid()}, {datetime.now(UTC):%H:%M} UTC)"
+
+
+def remote_device(uri: DeviceUri, transport: RemoteTransport) -> RemoteDevice:
     """Return the device with the options of its name. Raises ConfigError."""
     check_options(uri, OPTIONS)
     cache = uri.options.get("cache")

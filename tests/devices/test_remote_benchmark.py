@@ -74,8 +74,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def files_there(tmp_path: Path) -> list[Path]:
-    """Return all files on the device's side."""
-    return sorted(path for path in (tmp_path / "there").rglob("*") if not path.is_dir())
+    """Return all files on the device's side but the lock's."""
+    found = (path for path in (tmp_path / "there").rglob("*") if not path.is_dir())
+    return sorted(path for path in found if path.name not in ("lock", "lock.owner"))
 
 
 @OVER_BOTH
