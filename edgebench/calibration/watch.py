@@ -133,6 +133,8 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
         counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(sample))[0]
         lengths = dict(zip(found, (int(n) for n in counted), strict=True))
     lengths = {name: length for name, length in lengths.items() if length}
+    if not lengths:
+        raise ModelError("the graph computes nothing in float32: there is nothing to quantize")
     tap = onnx_tap.insert(network, lengths, exact=exact)
     session = _session(tap.model)
 

@@ -17,6 +17,7 @@ from edgebench.exporters.onnx_file import (
     unknown_operators,
 )
 from edgebench.exporters.onnx_prepared import refuse_quantized
+from edgebench.exporters.onnx_single import in_float32
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.storage import storage_errors
 
@@ -41,8 +42,11 @@ def to_onnx(job: ConversionJob) -> ConversionResult:
         )
     refuse_quantized(network, f"{path}: the model")
     session = open_session(path, str(path))
-    current, notes = _renewed(path, network)
+    single, taken = in_float32(network)
+    current, notes = _renewed(path, single)
     steps: tuple[str, ...] = ("ONNX as it is, weights inside",)
+    if taken:
+        steps, notes = (*steps, f"{taken} to float32"), (*notes, f"{path.name}: {taken} is taken as float32")
     if opset(current) != opset(network):
         steps = (*steps, f"operators renewed from opset {opset(network)} to {opset(current)}")
     with storage_errors(job.out):

@@ -11,7 +11,7 @@ from edgebench.calibration.attention import float_between
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes_floats import shield_floats
 from edgebench.calibration.passes_kept import set_aside
-from edgebench.calibration.passes_order import control_flow, in_order
+from edgebench.calibration.passes_order import in_order
 from edgebench.calibration.passes_size import slim
 from edgebench.calibration.target import Arithmetic
 from edgebench.errors import ExportError
@@ -23,6 +23,7 @@ from edgebench.exporters.onnx_arithmetic import (
     residual_inputs,
 )
 from edgebench.exporters.onnx_prepared import prepared
+from edgebench.exporters.onnx_told import float_notes
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
 from edgebench.storage import storage_errors
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _INT8_BITS = 8
+_GIVEN, _OWN = "graph_", "own_graph_"
+"""How the names of what the conversion to float16 inserts begin, and what becomes of such names."""
 _NO_KERNELS = "ONNX Runtime's CPU has no int16 kernels: it computes in float between Q/DQ, slower than fp32"
 
 
@@ -61,11 +64,21 @@ def _fp16(job: QuantizationJob) -> QuantizationResult:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    network, put_back = set_aside(onnx.load(job.base))
+    network, put_back = set_aside(_renamed(onnx.load(job.base)))
     half = in_order(convert_float_to_float16(network, keep_io_types=True))
     with storage_errors(job.out):
         job.out.write_bytes(put_back(half).SerializeToString())
     return QuantizationResult(("weights and arithmetic in float16, inputs and outputs in float32",))
+
+
+def _renamed(network: ModelProto) -> ModelProto:
+    """Return the graph without names such as its conversion to float16 gives: it was one once itself."""
+    ends = {entry.name for entry in (*network.graph.input, *network.graph.output)}
+    for node in network.graph.node:
+        node.name = node.name.replace(_GIVEN, _OWN)
+        for names in (node.input, node.output):
+            names[:] = [name if name in ends else name.replace(_GIVEN, _OWN) for name in names]
+    return network
 
 
 def _dynamic(job: QuantizationJob) -> QuantizationResult:
@@ -88,18 +101,15 @@ def _dynamic(job: QuantizationJob) -> QuantizationResult:
     bits = job.target.weight_bits
     step = f"int8 weights of {bits} bits per channel for {job.target}, ranges at run time"
     steps = [step, *([f"in float: {', '.join(floats)}"] if floats else [])]
-    return QuantizationResult(tuple(steps), notes=_float_notes(network), target=job.target)
+    return QuantizationResult(
+        tuple(steps), notes=float_notes(network, onnx.load(job.out), floats), target=job.target
+    )
 
 
 def _matrices_of_matrices(network: ModelProto) -> list[str]:
     """Return the MatMuls by constants of more than two axes, which have no scale per channel at run time."""
     large = {tensor.name for tensor in network.graph.initializer if len(tensor.dims) > 2}  # noqa: PLR2004 - a matrix
     return [n.name for n in network.graph.node if n.op_type == "MatMul" and large & set(n.input)]
-
-
-def _float_notes(network: ModelProto) -> tuple[str, ...]:
-    held = control_flow(network)
-    return (f"left in float, with all that is inside: {', '.join(held)}",) if held else ()
 
 
 def _static(job: QuantizationJob) -> QuantizationResult:
@@ -130,7 +140,9 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         job.out.write_bytes(put_back(made).SerializeToString())
     told = _told(job, arithmetic, ready.floats)
     steps = ("in float: all of the transformer but products with constants",) if between else ()
-    return replace(told, steps=(*told.steps, *steps), notes=(*told.notes, *_float_notes(network)))
+    return replace(
+        told, steps=(*told.steps, *steps), notes=(*told.notes, *float_notes(network, made, ready.floats))
+    )
 
 
 def _told(job: QuantizationJob, arithmetic: Arithmetic, floats: Sequence[str]) -> QuantizationResult:

@@ -356,6 +356,64 @@ def row_bias(path: Path) -> Built:
     return path, [normal(COUNT, 6, 24)]
 
 
+def half(path: Path) -> Built:
+    """The classifier in float16 between float32 ends, as tools for GPUs write it."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    _, samples = classifier(path)
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+    return path, samples
+
+
+def double(path: Path) -> Built:
+    """Layers and ends of float64."""
+    nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "b"), node("MatMul", "b v", "y")]
+    weights = {"w": weight(24, 16).astype(np.float64), "v": weight(16, 8).astype(np.float64)}
+    kind = onnx.TensorProto.DOUBLE
+    save(path, nodes, {"x": [1, 24]}, {"y": [1, 8]}, weights, x=kind, y=kind)
+    return path, [normal(COUNT, 24)]
+
+
+def split(path: Path) -> Built:
+    """A Split of which one part is not read."""
+    nodes = [
+        node("MatMul", "x w", "a"),
+        node("Split", "a parts", "p q r", axis=1),
+        node("Relu", "r", "b"),
+        node("Add", "p b", "s"),
+        node("MatMul", "s v", "y"),
+    ]
+    weights = {"w": weight(24, 48), "v": weight(16, 8), "parts": np.int64([16, 16, 16])}
+    save(path, nodes, {"x": [1, 24]}, {"y": [1, 8]}, weights)
+    return path, [normal(COUNT, 24)]
+
+
+def recurrent(path: Path) -> Built:
+    """An LSTM, for which there are no integers, with most of the weights."""
+    nodes = [
+        node("Transpose", "s", "x", perm=[1, 0, 2]),
+        node("LSTM", "x w r b", "all h -", hidden_size=8),
+        node("Squeeze", "h axes", "last"),
+        node("MatMul", "last v", "y"),
+    ]
+    weights = {"w": weight(1, 32, 5), "r": weight(1, 32, 8), "b": weight(1, 64), "v": weight(8, 3)}
+    weights["axes"] = np.int64([0])
+    save(path, nodes, {"s": [1, 7, 5]}, {"y": [1, 3]}, weights)
+    return path, [normal(COUNT, 7, 5)]
+
+
+def local_functions(path: Path) -> Built:
+    """A node that is a function of the file's own."""
+    inner = [helper.make_node("MatMul", ["a", "w"], ["b"]), helper.make_node("Relu", ["b"], ["c"])]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    function = helper.make_function("own", "Dense", ["a", "w"], ["c"], inner, opsets[:1])
+    nodes = [helper.make_node("Dense", ["x", "w"], ["h"], domain="own", name="d"), node("MatMul", "h v", "y")]
+    save(path, nodes, {"x": [1, 24]}, {"y": [1, 8]}, {"w": weight(24, 16), "v": weight(16, 8)})
+    graph = onnx.load(path).graph
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=8), path)
+    return path, [normal(COUNT, 24)]
+
+
 GRAPHS: dict[str, Callable[[Path], Built]] = {
     **{f"opset {n}": lambda path, n=n: classifier(path, opset=n) for n in (7, 11, 13, 17, 21, 22)},
     "open batch": lambda path: classifier(path, batch="n"),
@@ -377,6 +435,11 @@ GRAPHS: dict[str, Callable[[Path], Built]] = {
     "transposed convolutions": upwards,
     "grouped convolutions": groups,
     "weights first": weight_first,
+    "float16": half,
+    "float64": double,
+    "unread part": split,
+    "recurrent": recurrent,
+    "local functions": local_functions,
     "branches": branches,
     "loops": loops,
 }
