@@ -89,7 +89,7 @@ def of_opset_for(arithmetic: Arithmetic, model: ModelProto) -> ModelProto:
     Before opset 21 there are no 16-bit ones but those of com.microsoft, which onnxruntime's quantizer
     takes for a graph that does not convert.
     """
-    from onnx import version_converter
+    from onnx import shape_inference, version_converter
     from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
@@ -97,6 +97,6 @@ def of_opset_for(arithmetic: Arithmetic, model: ModelProto) -> ModelProto:
         return model
     try:
         converted = version_converter.convert_version(model, _OPSET_OF_INT16)
-    except RuntimeError:
+    except (RuntimeError, shape_inference.InferenceError):
         return model
     return save_and_reload_model_with_shape_infer(converted)

@@ -18,13 +18,14 @@ from onnx import helper, numpy_helper
 from edgebench.artifact import Format, Precision, TensorIo, read_manifest
 from edgebench.calibration.methods import DEFAULT_METHOD
 from edgebench.calibration.samples import write_samples
-from edgebench.calibration.target import Target, local_target, resolved
+from edgebench.calibration.target import Arithmetic, Target, local_target, resolved
 from edgebench.datasets import Dataset
 from edgebench.errors import ConfigError
 from edgebench.exporters import parity, quantize_onnx, quantize_tflite
 from edgebench.exporters.export import ExportRequest, export
 from edgebench.exporters.graph_ranges import RangesJob, find_ranges
 from edgebench.exporters.inspect import describe
+from edgebench.exporters.onnx_arithmetic import of_opset_for
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.source import open_source
 from edgebench.storage import sha256_bytes
@@ -297,6 +298,17 @@ def test_w8a16_has_room_for_what_calibration_did_not_meet(tmp_path: Path) -> Non
         figures.append(parity.compare("larger", wanted, got).sqnr_db)
     assert figures[0] < 20
     assert figures[1] > 35
+
+
+def test_a_graph_that_does_not_convert_is_left_as_it_is(tmp_path: Path) -> None:
+    """Without opset 21 the quantizer takes com.microsoft's 16-bit nodes; a graph of 8 bits needs neither."""
+    nodes = [helper.make_node("NoSuchOperator", ["x"], ["y"])]
+    strange = onnx.load(save(tmp_path / "m.onnx", nodes, {"x": ["n", 4]}, {"y": ["n", 4]}))
+    plain = onnx.load(save_wide(tmp_path / "w.onnx", 17))
+    wide, narrow = Arithmetic(activation_bits=16), Arithmetic()
+    opsets = [of_opset_for(a, m).opset_import[0].version for a, m in ((wide, strange), (wide, plain))]
+    assert opsets == [17, 21]
+    assert of_opset_for(narrow, plain) is plain
 
 
 def test_w8a16_needs_data(residual: Path, tmp_path: Path) -> None:
