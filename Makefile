@@ -41,6 +41,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/observers.py --quick
 	$(BIN)/python benchmarks/int8_accuracy.py --quick
 	$(BIN)/python benchmarks/saturation.py --quick
+	$(BIN)/python benchmarks/w8a16.py --quick
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W -b html docs build/docs

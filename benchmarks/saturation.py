@@ -68,10 +68,12 @@ def cases(folder: Path, *, quick: bool) -> Iterator[int8_models.Case]:
         yield int8_models.resnet("resnet20", "resnet20-12fca82f.th")
 
 
-def quantized(case: int8_models.Case, fmt: Format, targets: dict[str, Target], folder: Path) -> Path:
-    """Write a file of a case for each target, by the export's own steps, and return the fp32 file.
+def quantized(
+    case: int8_models.Case, fmt: Format, wanted: dict[str, tuple[Precision, Target]], folder: Path
+) -> Path:
+    """Write files of a case by the export's own steps, and return the fp32 file.
 
-    targets: by the file's name.
+    wanted: precision and target by the file's name.
     """
     source = open_source(case.source, weights=case.weights, input_shapes=[(1, *case.images.shape[1:])])
     base = convert(source, fmt, folder, None, None).base
@@ -79,8 +81,8 @@ def quantized(case: int8_models.Case, fmt: Format, targets: dict[str, Target], f
     write_samples(samples, len(case.calibration), [[case.calibration]])
     ranges = find_ranges(RangesJob(base, fmt, samples, DEFAULT_METHOD)).table
     quantize = quantize_onnx.quantize if fmt is Format.ONNX else quantize_tflite.quantize
-    for name, target in targets.items():
-        job = QuantizationJob(base, folder / name, Precision.W8A8, target, ranges, samples=samples)
+    for name, (precision, target) in wanted.items():
+        job = QuantizationJob(base, folder / name, precision, target, ranges, samples=samples)
         with contextlib.redirect_stdout(io.StringIO()):  # ai-edge-quantizer prints its progress
             quantize(job)
     return base
@@ -89,9 +91,9 @@ def quantized(case: int8_models.Case, fmt: Format, targets: dict[str, Target], f
 def measure(case: int8_models.Case, folder: Path, *, images: int, emulate: bool) -> Measured:
     """Return the figures of one model."""
     folder.mkdir()
-    targets = {"x86-vnni.onnx": Target.X86_VNNI, "x86-avx2.onnx": Target.X86_AVX2}
+    targets = {f"{t}.onnx": (Precision.W8A8, t) for t in (Target.X86_VNNI, Target.X86_AVX2)}
     fp32 = quantized(case, Format.ONNX, targets, folder)
-    quantized(case, Format.TFLITE, {"any.tflite": local_target()}, folder)
+    quantized(case, Format.TFLITE, {"any.tflite": (Precision.W8A8, local_target())}, folder)
     made = [folder / name for name in _FILES.values()]
     samples = folder / "images.npy"
     np.save(samples, case.images[:images])
