@@ -37,12 +37,14 @@ class Adapted:
     """A file made ready. ranges: in place of those of the table; floats: tensors given in float, by name.
 
     unrounded: the file as it was before its weights were rounded; it computes what the given one did.
+    scaled: tensors whose channels were made alike; they do not hold what they did in the given file.
     """
 
     content: bytes
     unrounded: bytes
     ranges: dict[str, Range]
     floats: list[str]
+    scaled: tuple[str, ...] = ()
 
 
 def adapt(
@@ -69,7 +71,8 @@ def adapt(
         content = equal.read_bytes()
         found = layers(TfliteGraph(content)) if Pass.ROUND in passes else []
         rounded = [layer for layer in found if layer.given not in floats]
-        return Adapted(round_weights(equal, rounded, samples), content, ranges, list(floats))
+        made = round_weights(equal, rounded, samples)
+    return Adapted(made, content, ranges, list(floats), tuple(moved))
 
 
 def round_weights(model: Path, chosen: Sequence[TfliteLayer], samples: Iterable[Sequence[Array]]) -> bytes:

@@ -65,7 +65,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
             f"{job.base.name}: ai-edge-quantizer cannot make {job.precision} of it: {reason}"
         ) from err
     with storage_errors(job.out):
-        job.out.write_bytes(slim(content))
+        job.out.write_bytes(slim(content, scaled=ready.scaled))
     told = (_NOT_TENSORRT,) if job.target is Target.TENSORRT else ()
     return replace(result, notes=(*result.notes, *told))
 

@@ -26,6 +26,7 @@ class _Beside:
 
     ranges: dict[str, Range]
     floats: tuple[str, ...]
+    scaled: tuple[str, ...]
 
 
 def adapted(job: QuantizationJob) -> Adapted:
@@ -62,13 +63,14 @@ def _rounded(job: QuantizationJob, samples: Path, ends: Sequence[str]) -> Adapte
     beside = job.keep / "rounded.json"
     if beside.exists():
         found = read_json(beside, _Beside)
-        return Adapted(file.read_bytes(), unrounded.read_bytes(), found.ranges, list(found.floats))
+        contents = (file.read_bytes(), unrounded.read_bytes())
+        return Adapted(*contents, found.ranges, list(found.floats), found.scaled)
     made = _rounded(replace(job, keep=None), samples, ends)
     with storage_errors(file):
         job.keep.mkdir(parents=True, exist_ok=True)
         file.write_bytes(made.content)
         unrounded.write_bytes(made.unrounded)
-    write_json(beside, _Beside(made.ranges, tuple(made.floats)))
+    write_json(beside, _Beside(made.ranges, tuple(made.floats), made.scaled))
     return made
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgebench.exporters.tflite_names import SCALED
 from edgebench.storage import sha256_bytes
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ _LARGEST = 1 << 30
 """Bytes beyond which constants lie behind the flatbuffer, which has room for 2 GiB."""
 
 
-def slim(content: bytes) -> bytes:
+def slim(content: bytes, *, scaled: Collection[str] = ()) -> bytes:
     """Return the file with equal vectors and texts stored once: the same tensors, operators and values.
 
-    Constants are aligned to 16 bytes. Larger files than 1 GiB are returned as they are.
+    Constants are aligned to 16 bytes. Larger files than 1 GiB are returned as they are. scaled: tensors
+    whose names are to say that they do not hold what those of these names hold in the float file.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -30,6 +32,9 @@ def slim(content: bytes) -> bytes:
     operators = [operator for graph in model.subgraphs for operator in graph.operators]
     if len(content) > _LARGEST or any(operator.largeCustomOptionsOffset for operator in operators):
         return content
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        if tensor.name.decode() in scaled:
+            tensor.name += SCALED.encode()
     for buffer in model.buffers:
         if buffer.offset > 1:  # 0 and 1 stand for data that is in the flatbuffer itself
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)

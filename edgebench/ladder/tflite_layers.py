@@ -17,6 +17,7 @@ import numpy as np
 from edgebench.artifact import Quantization
 from edgebench.exporters.real_values import stored_values
 from edgebench.exporters.tflite_file import tensor_specs
+from edgebench.exporters.tflite_names import SCALED
 from edgebench.ladder.answers import plain_interpreter
 from edgebench.ladder.noise import Noise
 from edgebench.ladder.record import Anatomy, Layer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from edgebench.exporters.samples import Array
 
+_SCALED = "tensors not compared because the int8 file scales their channels: {}"
 _PLAIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
@@ -95,12 +97,14 @@ def _layers(
         quantized.run(samples, sample)
         for index, other in pairs.items():
             noises[index].add(fp32.value(index), quantized.value(other))
-    return tuple(
+    layers = tuple(
         _layer(fp32, operator, index, noises)
         for operator in fp32.operators
         for index in operator.outputs
         if index in noises
-    ), ()
+    )
+    scaled = sum(name.endswith(SCALED) for name in got)
+    return layers, (_SCALED.format(scaled),) if scaled else ()
 
 
 def _layer(graph: _Graph, operator: _Operator, index: int, noises: dict[int, Noise]) -> Layer:

@@ -104,3 +104,24 @@ def test_what_only_float_layers_read_is_left_alone(tmp_path: Path) -> None:
     """A pair whose readers stay float has no noise to lose."""
     path = network(tmp_path / "m.tflite")
     assert equalize(path, images(4, 8, 8, 3), top=127, floats=["middle"])[1] == []
+
+
+def test_the_ladder_compares_no_tensor_whose_channels_were_scaled(tmp_path: Path) -> None:
+    """The int8 file names such tensors so, and the ladder says how many; all it shows is near to float."""
+    from edgebench.ladder.tflite_layers import tflite_anatomy
+
+    path, given = network(tmp_path / "m.tflite"), images(32, 8, 8, 3)
+    inputs = np.concatenate([sample[0] for sample in given])
+    write_samples(tmp_path / "samples", len(given), [[inputs]])
+    table = find_ranges(RangesJob(path, Format.TFLITE, tmp_path / "samples", Method.MSE)).table
+    out = tmp_path / "out.tflite"
+    job = QuantizationJob(path, out, Precision.W8A8, Target.ARM64, table, samples=tmp_path / "samples")
+    quantize(job)
+    graph = TfliteGraph(out.read_bytes())
+    names = {graph.name(tensor) for operator in graph.operators for tensor in operator.outputs}
+    assert "stem/scaled_channels" in names
+    assert "stem" not in names
+    anatomy = tflite_anatomy(path, out, [inputs])
+    assert anatomy.notes == ("tensors not compared because the int8 file scales their channels: 1",)
+    assert all(layer.accumulated_db is None or layer.accumulated_db > 20 for layer in anatomy.layers)
+    assert {layer.tensor for layer in anatomy.layers} >= {"middle", "y"}
