@@ -18,6 +18,7 @@ from edgebench.exporters.tflite_adapted import adapted
 from edgebench.exporters.tflite_file import open_interpreter
 from edgebench.exporters.tflite_inner import inner_graphs
 from edgebench.exporters.tflite_renew import renewed
+from edgebench.exporters.tflite_scopes import pattern_of
 from edgebench.exporters.tflite_size import slim
 from edgebench.exporters.tflite_transformer import (
     is_transformer,
@@ -103,7 +104,7 @@ def _dynamic(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationRes
 def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
     if is_transformer(job):
         load_recipe(tool)
-        _keep_layers(tool, ready.floats)
+        _keep_layers(tool, ready, ready.floats)
         return QuantizationResult(transformer_steps(job, ready.floats), versions=_version())
     tool.load_quantization_recipe(static_recipe())
     if job.io is TensorIo.FLOAT:
@@ -136,7 +137,7 @@ def _keep_floats(tool: Any, ready: Adapted) -> tuple[str, ...]:
     from ai_edge_quantizer import qtyping
 
     inner = inner_graphs(ready.content)
-    _keep_layers(tool, [*ready.floats, *inner.results])
+    _keep_layers(tool, ready, [*ready.floats, *inner.results])
     if inner.ends:
         for name in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
             tool.update_quantization_recipe(_any_of(inner.ends), name, algorithm_key=_FLOAT)
@@ -151,20 +152,20 @@ def _keep_border(tool: Any) -> None:
         tool.update_quantization_recipe(_EVERYTHING, name, algorithm_key=_FLOAT)
 
 
-def _keep_layers(tool: Any, floats: Sequence[str]) -> None:
+def _keep_layers(tool: Any, ready: Adapted, floats: Sequence[str]) -> None:
     """Leave the operators in float that give these tensors; the file's border is as it was asked for."""
     from ai_edge_quantizer import qtyping
 
     if not floats:
         return
-    names = qtyping.TFLOperationName
+    pattern, names = pattern_of(ready.content, floats), qtyping.TFLOperationName
     border = (names.INPUT, names.OUTPUT, names.ALL_SUPPORTED)
     for kind in [name for name in names if name not in border]:
-        tool.update_quantization_recipe(_any_of(floats), kind, algorithm_key=_FLOAT)
+        tool.update_quantization_recipe(pattern, kind, algorithm_key=_FLOAT)
 
 
 def _any_of(names: Sequence[str]) -> str:
-    """Return the pattern of an operator that gives one of these tensors, in ai-edge-quantizer's writing."""
+    """Return the pattern of a border of which these tensors are a part, in ai-edge-quantizer's writing."""
     return f"(?:^|;)(?:{'|'.join(re.escape(name) for name in dict.fromkeys(names))});"
 
 
