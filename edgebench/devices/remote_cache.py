@@ -2,6 +2,7 @@
 
 <root>/files/<sha256>     what was sent once; oldest use first to go
 <root>/runs/<id>/         a run's names for them, its jobs and results
+<root>/lock               held by who measures
 .<name>.<nonce>.part      on its way; nothing reads it
 """
 

@@ -15,6 +15,7 @@ from edgebench.benchmark.inputs import LARGEST_BATCH, Grouping, calls
 from edgebench.devices.registry import open_device
 from edgebench.exporters.real_values import real_values, stored_values
 from edgebench.exporters.samples import check_fit
+from edgebench.progress import silent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,13 +38,15 @@ def target_answers(
     group = Grouping(fixed if fixed > 0 else LARGEST_BATCH if artifact.format is Format.ONNX else 1)
     stored = [stored_values(array, spec) for array, spec in zip(samples, artifact.inputs, strict=True)]
     opened = open_device(device)
-    workspace = opened.workspace(folder)
-    try:
-        host = open_host(opened, folder)
-        result = host.run(_job(artifact, path, calls(stored, group), host), "accuracy", timeout_s=_TIMEOUT_S)
-    finally:
-        opened.clear(workspace)
-        shutil.rmtree(folder / ".work", ignore_errors=True)
+    with opened.lease(silent):
+        workspace = opened.workspace(folder)
+        try:
+            host = open_host(opened, folder)
+            job = _job(artifact, path, calls(stored, group), host)
+            result = host.run(job, "accuracy", timeout_s=_TIMEOUT_S)
+        finally:
+            opened.clear(workspace)
+            shutil.rmtree(folder / ".work", ignore_errors=True)
     meta, count = result.meta, len(samples[0])
     words = f"{meta['runtime_version']}, {meta['provider']}"
     given = [result.arrays[f"output_{index}"] for index in range(len(artifact.outputs))]
