@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgebench.artifact import MixedPrecision, MixedTrial
+from edgebench.exporters.mixed_search import MOST_TRIALS
 
 CONFIDENCE = 0.95
 _NAMED = 3
@@ -26,6 +27,8 @@ def mixed_note(mixed: MixedPrecision) -> str:
     """Return one line: whether the budget is held, by what, and how sure that is."""
     trial = mixed.trial
     found = f"{_named(trial)}{trial_text(trial)} on {trial.samples:,} held-back samples of {mixed.data}"
+    if len(mixed.trials) >= MOST_TRIALS:
+        found += f" (the search ended at its limit of {MOST_TRIALS} trials)"
     if not mixed.held:
         return (
             f"the budget of {mixed.budget} is NOT held with up to {mixed.most_float_share:.0%} of the "

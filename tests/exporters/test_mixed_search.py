@@ -51,6 +51,13 @@ def test_a_healthy_model_is_one_trial() -> None:
     assert (found.held, found.best.floats, len(found.trials)) == (True, (), 1)
 
 
+@pytest.mark.parametrize("lost", range(1, 30))
+def test_a_drop_of_just_the_budget_holds(lost: int) -> None:
+    """So many of 1,000 samples are a tenth of as many points, in binary numbers too; one more is too much."""
+    assert find(TEN, lambda _: lost, allowed=lost / 10 / 100).held
+    assert not find(TEN, lambda _: lost + 1, allowed=lost / 10 / 100).held
+
+
 def test_the_one_layer_that_hurts_is_kept_alone() -> None:
     """One of ten layers costs 30 points: it alone ends in float, though cheap noisy ones stand before it."""
     cheap = layers(**{f"tiny{index}": (0.0001, 0.005) for index in range(5)})

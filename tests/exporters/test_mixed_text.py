@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edgebench.artifact import MixedPrecision, MixedTrial
 from edgebench.benchmark.statistics import paired_difference_bounds
+from edgebench.exporters.mixed_search import MOST_TRIALS
 from edgebench.exporters.mixed_text import mixed_note, mixed_table, upper_drop
 
 INT8 = MixedTrial((), 0.0, 60, 10, 2000, 1000)
@@ -53,6 +54,13 @@ def test_a_budget_that_is_not_held_is_said_in_capitals() -> None:
     note = mixed_note(replace(MIXED, held=False, budget="0.1pp", allowed=0.001))
     assert "the budget of 0.1pp is NOT held with up to 50% of the multiplications in float" in note
     assert "the best of 2 trials: conv_3: 1 layer in float" in note
+
+
+def test_a_search_that_ended_at_its_limit_says_so() -> None:
+    """With as many trials as there may be, cheaper sets may not have been tried."""
+    assert "limit" not in mixed_note(MIXED)
+    ended = replace(MIXED, trials=(INT8, FLOAT) * (MOST_TRIALS // 2))
+    assert "the search ended at its limit of 32 trials" in mixed_note(ended)
 
 
 def test_the_table_has_every_trial_and_marks_the_chosen_one() -> None:
