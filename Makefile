@@ -40,6 +40,8 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/calibration.py --quick
 	$(BIN)/python benchmarks/observers.py --quick
 	$(BIN)/python benchmarks/int8_accuracy.py --quick
+	$(BIN)/python benchmarks/error_rates.py --quick
+	$(BIN)/python benchmarks/time_to_decision.py --quick
 	$(BIN)/python benchmarks/saturation.py --quick
 	$(BIN)/python benchmarks/w8a16.py --quick
 

@@ -24,8 +24,12 @@ Samples = NDArray[np.int64] | NDArray[np.float64]
 _LONGEST = 1 << 16
 """Longer series are averaged in runs before their autocovariance is taken: it costs memory otherwise."""
 
-_DIFFER = 0.05
-"""Sessions count as different where equal ones would look so different this rarely."""
+_EXPECTED = 5
+"""Fewer calls beyond the percentile in a session do not show whether sessions differ (Cochran's rule)."""
+
+_DIFFER, _DIFFER_AT_MEDIAN = 0.1, 0.01
+"""Sessions count as different where equal ones would look so different this rarely: at the percentile asked
+about, where a difference missed makes errors, and at the median, which stands in for tails of few calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
     if n <= 1:
         return Worth(float(n), 1)
     at_q = _effect(_marks(samples, q), parts)
-    differ = at_q.differ or (q != 0.5 and _effect(_marks(samples, 0.5), parts).differ)  # noqa: PLR2004
+    differ = at_q.unlikely < _DIFFER or _effect(_marks(samples, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
     if differ:
         return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
     freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))
@@ -80,12 +84,15 @@ def session_parts(session: IntArray) -> list[slice]:
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
-    """A design effect from within sessions and from between them, and whether the second is real."""
+    """A design effect from within sessions and from between them.
+
+    unlikely: how rarely sessions that do not differ would look so different.
+    """
 
     within: float
     between: float
     freedom: float
-    differ: bool
+    unlikely: float
 
 
 def _marks(samples: Samples, q: float) -> BoolArray:
@@ -98,18 +105,20 @@ def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
     share, n = float(marks.mean()), len(marks)
     variance = share * (1 - share)
     if variance == 0:
-        return _Effect(1.0, 1.0, n, differ=False)
+        return _Effect(1.0, 1.0, n, unlikely=1.0)
     centred: FloatArray = marks.astype(np.float64) - share
     within, lags = _long_run([centred[part] for part in parts])
     within = max(1.0, within / variance)
     freedom = n / (2 * lags + 1)
     if len(parts) == 1:
-        return _Effect(within, within, freedom, differ=False)
+        return _Effect(within, within, freedom, unlikely=1.0)
     squares = sum(float(centred[part].sum()) ** 2 / (part.stop - part.start) for part in parts)
     between = squares / (len(parts) - 1) / variance
-    rare = f_tail(between / within, len(parts) - 1, freedom) < _DIFFER
-    throughout = 2 * lags * len(parts) >= n
-    return _Effect(within, between, freedom, differ=rare or throughout)
+    if 2 * lags * len(parts) >= n:
+        return _Effect(within, between, freedom, unlikely=0.0)
+    if n * min(share, 1 - share) < _EXPECTED * len(parts):
+        return _Effect(within, between, freedom, unlikely=1.0)
+    return _Effect(within, between, freedom, f_tail(between / within, len(parts) - 1, freedom))
 
 
 def _long_run(series: list[FloatArray]) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from edgebench.benchmark.dependence import IntArray, Samples, worth
+from edgebench.benchmark.dependence import IntArray, Samples, Worth, worth
 from edgebench.benchmark.statistics import Bounds, FloatArray, binomial_below, quantile_ranks, side_confidence
 
 
@@ -22,14 +22,14 @@ def latency_bounds(samples: Samples, session: IntArray, q: float, confidence: fl
     effective size of Korn and Graubard 1998), so that for independent calls the bounds are exact. An end
     is None where no order statistic can bound it.
     """
-    n = len(samples)
+    return bounds_at_worth(samples, worth(samples, session, q), q, confidence)
+
+
+def bounds_at_worth(samples: Samples, value: Worth, q: float, confidence: float) -> Bounds:
+    """Return the bounds of `latency_bounds` where it is known what the samples are worth."""
+    n, effective = len(samples), value.at(confidence)
     if n == 0:
         return Bounds(None, None)
-    return _order_statistics(samples, q, worth(samples, session, q).at(confidence), confidence)
-
-
-def _order_statistics(samples: Samples, q: float, effective: int, confidence: float) -> Bounds:
-    n = len(samples)
     lower, upper = quantile_ranks(effective, q, confidence)
     low = None if lower is None else (lower - 1) * n // effective
     high = None if upper is None else -(-upper * n // effective) - 1

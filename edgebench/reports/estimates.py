@@ -10,6 +10,7 @@ import numpy as np
 
 from edgebench.artifact import Artifact, Precision
 from edgebench.benchmark import accuracy, statistics
+from edgebench.benchmark.dependence import worth
 from edgebench.benchmark.evidence import (
     Answers,
     Evidence,
@@ -18,6 +19,8 @@ from edgebench.benchmark.evidence import (
     Summary,
     session_differences,
 )
+from edgebench.benchmark.intervals import bounds_at_worth
+from edgebench.benchmark.paired import drop_bounds
 from edgebench.reports.gates import QUANTILES, Quantity
 from edgebench.reports.units import Dimension, stored_text
 
@@ -31,6 +34,9 @@ _FROM_TIMINGS = frozenset({*QUANTILES, Quantity.LOAD, Quantity.FIRST, Quantity.M
 _FROM_FILE = frozenset({Quantity.SIZE, Quantity.SHRINK})
 _TOP5 = 5
 
+_INDEPENDENT = 0.8
+"""Calls worth this share of themselves are called independent: so much is estimation's own noise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -38,6 +44,7 @@ class Estimate:
 
     lower, upper: bounds, each at the confidence asked for; None where the sample supports none.
     n: how many `of` (calls, sessions, samples; files are facts). problem: why it cannot be judged.
+    worth: how many independent ones they stand for, where those depend on each other.
     """
 
     value: float | None
@@ -46,6 +53,7 @@ class Estimate:
     n: int
     of: str
     problem: str | None = None
+    worth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +158,9 @@ def session_estimates(subject: Subject, quantity: Quantity, confidence: float) -
         return {}
     samples, q = subject.samples, QUANTILES[quantity]
     return {
-        int(index): _quantile(samples.latency_ns[samples.session == index], q, confidence)
+        int(index): _of_calls(samples.latency_ns[chosen], samples.session[chosen], q, confidence)
         for index in np.unique(samples.session)
+        for chosen in [samples.session == index]
     }
 
 
@@ -201,7 +210,7 @@ def _latency(subject: Subject, q: float, confidence: float) -> Estimate:
         return _problem("no latency was measured", "calls")
     if problem := _timing_problem(subject):
         return _problem(problem, "calls", len(subject.samples.latency_ns))
-    return _quantile(subject.samples.latency_ns, q, confidence)
+    return _of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
 
 
 def _summary_problem(summaries: Sequence[Summary]) -> str:
@@ -214,7 +223,18 @@ def _summary_problem(summaries: Sequence[Summary]) -> str:
     )
 
 
-def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str = "calls") -> Estimate:
+def _of_calls(
+    latency_ns: NDArray[np.int64], session: NDArray[np.int64], q: float, confidence: float
+) -> Estimate:
+    value = worth(latency_ns, session, q)
+    found = bounds_at_worth(latency_ns, value, q, confidence)
+    n = len(latency_ns)
+    independent = None if value.calls >= _INDEPENDENT * n else int(value.calls)
+    centre = statistics.quantile(latency_ns, q)
+    return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent)
+
+
+def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str) -> Estimate:
     found = statistics.quantile_bounds_one_sided(values, q, confidence)
     return Estimate(statistics.quantile(values, q), found.lower, found.upper, len(values), of)
 
@@ -284,7 +304,7 @@ def _drop(subject: Subject, answers: Answers, confidence: float) -> Estimate:
         return _problem(problem or "", "samples", len(answers.labels))
     counts = accuracy.paired_counts(subject.baseline_answers.logits, answers.logits, answers.labels)
     b, c, n = counts.baseline_only, counts.candidate_only, counts.n
-    found = statistics.paired_difference_bounds(b, c, n, confidence)
+    found = drop_bounds(b, c, n, confidence)
     lower, upper = (None if end is None else 100 * end for end in (found.lower, found.upper))
     return Estimate(100 * (b - c) / n, lower, upper, n, "samples")
 

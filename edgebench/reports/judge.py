@@ -28,6 +28,7 @@ from edgebench.reports.estimates import (
     subjects,
 )
 from edgebench.reports.gates import QUANTILES, Gate
+from edgebench.reports.standing import Answered, answer_of, standing
 from edgebench.reports.units import UNITS, percent, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
 from edgebench.storage import sha256_bytes
@@ -50,7 +51,12 @@ def judge(
     """
     found = subjects(evidence, samples, answers)
     _check_patterns(gates, found)
-    judged = tuple(verdict for subject in found if (verdict := _judge_artifact(subject, gates)).gates)
+    answered = standing([_judge_gates(subject, gates) for subject in found])
+    judged = tuple(
+        _judge_artifact(subject, tuple(one.result for one in gates_of))
+        for subject, gates_of in zip(found, answered, strict=True)
+        if gates_of
+    )
     if not judged:
         names = ", ".join(subject.key[0] for subject in found) or "none"
         raise ConfigError(
@@ -74,13 +80,17 @@ def _together(decisions: Sequence[Decision]) -> Decision:
     return Decision.GO if set(decisions) == {Decision.GO} else Decision.INCONCLUSIVE
 
 
-def _judge_artifact(subject: Subject, gates: Sequence[Gate]) -> ArtifactVerdict:
-    measurement = subject.measurement
-    results = tuple(
-        _judge_gate(subject, gate)
+def _judge_gates(subject: Subject, gates: Sequence[Gate]) -> list[Answered]:
+    asked = [
+        gate
         for gate in gates
-        if gate.matches(measurement.artifact) and applies(gate.quantity, subject)
-    )
+        if gate.matches(subject.measurement.artifact) and applies(gate.quantity, subject)
+    ]
+    return [_judge_gate(subject, gate) for gate in asked]
+
+
+def _judge_artifact(subject: Subject, results: tuple[GateResult, ...]) -> ArtifactVerdict:
+    measurement = subject.measurement
     answered = {result.answer for result in results}
     usable = measurement.failure is None and measurement.validity is not Validity.INVALID
     if Answer.FAIL in answered:
@@ -106,16 +116,16 @@ def _artifact_reasons(subject: Subject, results: Sequence[GateResult]) -> tuple[
     return tuple(reasons)
 
 
-def _judge_gate(subject: Subject, gate: Gate) -> GateResult:
+def _judge_gate(subject: Subject, gate: Gate) -> Answered:
     found = estimate(subject, gate.quantity, gate.confidence)
-    answer = Answer.INCONCLUSIVE if found.problem else _answer(gate, found)
+    answer = Answer.INCONCLUSIVE if found.problem else answer_of(gate, found)
     reason = _reason(gate, found, answer)
     needed = None
     if found.problem:
         reason, needed = found.problem, plans.for_problem(subject, gate.quantity)
     elif answer is Answer.INCONCLUSIVE:
         needed = plans.to_settle(subject, gate, found)
-    if doubt := _doubt(subject, gate, answer):
+    if not found.problem and (doubt := _doubt(subject, gate, answer)):
         answer, (reason, needed) = Answer.INCONCLUSIVE, doubt
     scale = UNITS[gate.quantity.dimension][gate.unit]
     lower, value, upper = (None if x is None else x / scale for x in (found.lower, found.value, found.upper))
@@ -123,7 +133,7 @@ def _judge_gate(subject: Subject, gate: Gate) -> GateResult:
     q = QUANTILES.get(gate.quantity)
     if q is not None and not quantile_supported(found.n, q, gate.confidence):
         value = None
-    return GateResult(
+    result = GateResult(
         gate=str(gate),
         artifact=artifact,
         device=device,
@@ -136,16 +146,7 @@ def _judge_gate(subject: Subject, gate: Gate) -> GateResult:
         reason=reason,
         needed=needed,
     )
-
-
-def _answer(gate: Gate, found: Estimate) -> Answer:
-    """Return where the interval lies: inside the bound, outside, or astride."""
-    near, far = (found.upper, found.lower) if not gate.operator.is_floor else (found.lower, found.upper)
-    if near is not None and gate.operator.holds(near, gate.stored_bound):
-        return Answer.PASS
-    if far is not None and not gate.operator.holds(far, gate.stored_bound):
-        return Answer.FAIL
-    return Answer.INCONCLUSIVE
+    return Answered(subject, gate, found, result)
 
 
 def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
@@ -165,15 +166,19 @@ def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | No
 
 
 def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
-    opposite = {Answer.PASS: Answer.FAIL, Answer.FAIL: Answer.PASS}.get(answer)
-    for index, alone in session_estimates(subject, gate.quantity, gate.confidence).items():
-        if opposite is not None and _answer(gate, alone) is opposite:
-            says = f"by session {index} alone, {_reason(gate, alone, opposite)}"
-            return (
-                f"the sessions contradict each other: {says}",
-                "find what disturbs single sessions, then measure more sessions",
-            )
-    return None
+    """Return that one session alone passes what another fails, or what all together pass."""
+    alone = session_estimates(subject, gate.quantity, gate.confidence)
+    by_session = {index: answer_of(gate, found) for index, found in alone.items()}
+    said = {answer, *by_session.values()}
+    if not said >= {Answer.PASS, Answer.FAIL}:
+        return None
+    opposite = Answer.PASS if answer is Answer.FAIL else Answer.FAIL
+    index = next(index for index, one in by_session.items() if one is opposite)
+    says = f"by session {index} alone, {_reason(gate, alone[index], opposite)}"
+    return (
+        f"the sessions contradict each other: {says}",
+        "find what disturbs single sessions, then measure more sessions",
+    )
 
 
 def _reason(gate: Gate, found: Estimate, answer: Answer) -> str:
@@ -185,7 +190,8 @@ def _reason(gate: Gate, found: Estimate, answer: Answer) -> str:
     if found.of == "file":
         return f"{gate.quantity} is {value}"
     sure = f"with {percent(gate.confidence)} confidence"
-    sample = f"({found.n:,} {found.of})"
+    worth = "" if found.worth is None else f", worth {found.worth:,} independent ones"
+    sample = f"({found.n:,} {found.of}{worth})"
     from_below = (answer is Answer.PASS) == gate.operator.is_floor
     if answer is not Answer.INCONCLUSIVE:
         return (

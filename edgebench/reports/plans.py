@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from edgebench.benchmark import accuracy, planning, statistics
+from edgebench.benchmark.dependence import session_parts, worth
 from edgebench.reports.estimates import Estimate, Subject, from_answers, from_file, from_timings
 from edgebench.reports.gates import QUANTILES, Gate, Quantity
 
@@ -45,8 +46,14 @@ def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     least = statistics.needed_calls(q, gate.confidence)
     if found.n < least:
         return f"at least {least:,} calls in all"
-    above = int((subject.samples.latency_ns > gate.stored_bound).sum())
-    return _words(planning.quantile_calls(found.n, above, q, gate.confidence), "calls")
+    calls, session = subject.samples.latency_ns, subject.samples.session
+    planned = planning.calls_to_settle(calls, session, q, gate.stored_bound, gate.confidence)
+    words = _words(planned, "calls")
+    if planned is None or planned >= planning.MOST or not worth(calls, session, q).sessions_differ:
+        return words
+    have = len(session_parts(session))
+    sessions = math.ceil(have * planned / found.n)
+    return f"{words}, in about {sessions:,} sessions like these {have}, since sessions differ"
 
 
 def _samples(subject: Subject, gate: Gate, found: Estimate) -> str | None:
