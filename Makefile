@@ -17,7 +17,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not acceptance" --cov --cov-report=term
 
 # Debian's packages. Without root, or without a network, the tests that need them skip and say so.
-DEVICE_TOOLS := adb mksh openssh-client openssh-server toybox
+DEVICE_TOOLS := adb busybox mksh openssh-client openssh-server toybox
 device-tools:
 	@if dpkg -s $(DEVICE_TOOLS) >/dev/null 2>&1; then echo "device tools: all installed"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

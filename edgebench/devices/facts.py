@@ -61,7 +61,7 @@ def as_facts(told: Mapping[str, str], uri: str) -> DeviceFacts:
     phone = " ".join(told[key] for key in ("ro.product.manufacturer", "ro.product.model") if key in told)
     parts = ("board", "ro.soc.model", "cpu")
     processor = next((told[key] for key in parts if key in told), architecture)
-    cores, memory = int(told.get("cores", "1")), int(told.get("memory_kib", "0")) << 10
+    cores, memory = _number(told, "cores"), _number(told, "memory_kib") << 10
     identity = told.get("machine") or told.get("ro.serialno") or told.get("host", "")
     return DeviceFacts(
         uri=uri,
@@ -73,6 +73,12 @@ def as_facts(told: Mapping[str, str], uri: str) -> DeviceFacts:
         emulated=_emulated(told),
         extra={**_extra(told), "fingerprint": fingerprint(identity, processor, architecture, cores, memory)},
     )
+
+
+def _number(told: Mapping[str, str], key: str) -> int:
+    """Return a count that the machine told, 0 where it did not."""
+    value = told.get(key, "")
+    return int(value) if value.isdigit() else 0
 
 
 def fingerprint(identity: str, *parts: object) -> str:

@@ -112,7 +112,7 @@ class RemoteTransport(ABC):
         counted = self._sh('wc -c <"$1"', remote, timeout_s=SHORT_S, step=step)
         self._check(counted, step, f"{remote}: cannot be read there", kind=DeviceFileError)
         with arriving_path(local) as temporary:
-            digest = self._get(Copy(temporary, remote, int(counted.stdout), step))
+            digest = self._get(Copy(temporary, remote, int(counted.stdout.split()[-1]), step))
             if sha256_path(temporary) != digest:
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
 
@@ -125,9 +125,12 @@ class RemoteTransport(ABC):
         nonce = shell.new_nonce()
         client = self._client(shell.watched(argv, nonce, timeout_s=HOLD_S))
         with started(client) as process:
-            yield self._lines(process, step)
-            process.terminate()  # not its group: a connection that others share may be in it
-            process.wait()
+            try:
+                yield self._lines(process, step)
+            finally:
+                process.terminate()  # not its group: a connection that others share may be in it
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(SHORT_S)
 
     def _lines(self, process: subprocess.Popen[bytes], step: str) -> Iterator[str]:
         """Yield what a held command says, line by line as it comes."""

@@ -91,7 +91,8 @@ def _shift(stream: IO[bytes], noise: int, size: int) -> None:
 
 
 def _expire(timeout_s: float) -> str:
-    return f"sleep {math.ceil(timeout_s) + _DEADLINE_SLACK_S}; kill -9 -$c || kill -9 $c"
+    """Return what kills the command after its time; without setsid nothing could end this sleep before."""
+    return f'[ "$s" ] && sleep {math.ceil(timeout_s) + _DEADLINE_SLACK_S} && {{ kill -9 -$c || kill -9 $c; }}'
 
 
 def _line(argv: Sequence[str], *, watch: str, watched_stdin: str, nonce: str) -> str:
@@ -99,7 +100,7 @@ def _line(argv: Sequence[str], *, watch: str, watched_stdin: str, nonce: str) ->
     # watch's output is closed too, or the link would stay open as long as it lives.
     return (
         "exec 3<&0 4>&2 2>/dev/null; s=$(command -v setsid); "
-        f"$s {shlex.join(argv)} <&3 2>&4 3<&- 4>&- & c=$!; export c; "
+        f"$s {shlex.join(argv)} <&3 2>&4 3<&- 4>&- & c=$!; export c s; "
         f"$s sh -c {shlex.quote(watch)} {watched_stdin} >/dev/null 3<&- 4>&- & w=$!; "
         "wait $c; r=$?; kill -9 -$w || kill -9 $w; kill -9 -$c; "
         f"echo; echo {_MARK}:{nonce}:$r"

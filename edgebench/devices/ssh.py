@@ -135,7 +135,9 @@ def _options() -> list[str]:
 def _socket_folder() -> Path:
     """Return a short path that only this user can enter. Raises DeviceError where it is not private."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "edgebench" if base else Path(tempfile.gettempdir()) / f"edgebench-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"edgebench-{os.getuid()}"
+    if base and Path(base).is_dir():  # another user's environment may name one that is not there
+        folder = Path(base) / "edgebench"
     if len(os.fsencode(folder)) > _SOCKET_BYTES:
         folder = Path("/tmp") / f"edgebench-{os.getuid()}"  # noqa: S108 its owner and mode are checked below
     with storage_errors(folder):

@@ -110,9 +110,10 @@ def test_what_is_there_is_not_sent_again(there: str, model: Path, tmp_path: Path
     assert broken.read_bytes() == model.read_bytes()
 
 
-def test_the_cache_keeps_to_its_quota(there: str, tmp_path: Path) -> None:
+@OVER_BOTH
+def test_the_cache_keeps_to_its_quota(far: Far, tmp_path: Path) -> None:
     """Over the quota the files that were not used for longest go; a broken run's parts go after an hour."""
-    device = open_device(there)
+    device = open_device(far.name)
     workspace = device.workspace(tmp_path)
     for name in ("old", "used", "new"):
         (tmp_path / name).write_bytes(name.encode() * 10_000)

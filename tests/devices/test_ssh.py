@@ -138,3 +138,11 @@ def keep_known_hosts(over_ssh: SshServer) -> Iterator[Path]:
     before = path.read_text()
     yield path
     path.write_text(before)
+
+
+def test_a_runtime_folder_that_is_not_there_is_passed_over(
+    over_ssh: SshServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """XDG_RUNTIME_DIR of a session that has ended does no harm."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    assert open_transport(parse_uri(over_ssh.uri)).run(["echo", "here"], timeout_s=30).stdout == "here\n"
