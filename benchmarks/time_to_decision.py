@@ -2,7 +2,7 @@
 
 Series are simulated by the laws of error_rates.py and, unless --quick, resampled in blocks from a series
 measured here on the spot: a convolution in numpy, timed call by call. A call takes 10 ms, so that ten
-minutes are 60,000 calls in 30 sessions. Both ways err in 5 % at most on each side; the bound lies 10 %
+minutes are 60,000 calls. Both ways err in 5 % at most on each side; the bound lies 10 %
 above or below the truth, and at the truth itself, where no stop comes early but by error.
 
 Goals: where the bound lies 10 % off, the right verdict comes in 90 % of the measurements at least, and
@@ -25,9 +25,8 @@ from edgebench.benchmark.intervals import latency_bounds
 from edgebench.benchmark.sequential import LookPlan, Step, look_at_latency, plan_latency_looks
 
 ERROR, OFF, SHARE = 0.05, 1.1, 0.2
-SESSIONS, CALLS = 30, 2000
-FIRST_CALLS = 250
-TOTAL = SESSIONS * CALLS
+FIRST_CALLS, FIRST_SESSIONS = 150, 5
+TOTAL = 60_000
 SESSION = np.repeat(np.arange(TOTAL // FIRST_CALLS), FIRST_CALLS)
 
 
@@ -42,8 +41,8 @@ class Outcome:
 
 
 def stopped(calls: np.ndarray, q: float, limit: float, plan: LookPlan) -> tuple[Step, int]:
-    """Return the verdict and after how many calls it came; sessions of 250 calls, three at first."""
-    used, have, step = 0, 3 * FIRST_CALLS, Step.GO_ON
+    """Return the verdict and after how many calls it came; sessions of 150 calls, five at first."""
+    used, have, step = 0, FIRST_SESSIONS * FIRST_CALLS, Step.GO_ON
     while have <= TOTAL and step is Step.GO_ON:
         found = look_at_latency(calls[:have], SESSION[:have], q, limit, plan, used)
         step, used = found.step, found.used
@@ -96,7 +95,7 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     n, single = (15, 3) if options.quick else (100, 20)
     rng = np.random.default_rng(30)
-    cases = [laws.INDEPENDENT, laws.AUTOREGRESSIVE, laws.BLOCKS, laws.BIMODAL, laws.HEAVY]
+    cases = [laws.INDEPENDENT, laws.AUTOREGRESSIVE, laws.BLOCKS, laws.SESSIONS, laws.BIMODAL, laws.HEAVY]
     if options.quick:
         cases = [laws.INDEPENDENT, laws.BLOCKS]
     else:
