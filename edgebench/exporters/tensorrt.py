@@ -14,4 +14,4 @@ def why_not() -> str:
         return "no NVIDIA GPU here: an engine is built on the GPU that runs it"
     if importlib.util.find_spec("tensorrt") is None:
         return "tensorrt is not installed: pip install 'edgebench[tensorrt]'"
-    return "this version of edgebench does not build engines yet: give the ONNX to trtexec"
+    return "this version builds no engines yet: give the ONNX of --target tensorrt to trtexec"

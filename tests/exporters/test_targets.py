@@ -1,32 +1,29 @@
-"""What a quantized ONNX file is like for each target, and what w8a16 is like in both runtimes."""
+"""What a quantized ONNX file is like for each target."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from exporters.onnx_builders import normal, save
-from models.small_tflite import save_tflite, weights
-from onnx import helper, numpy_helper
+from exporters.target_builders import (
+    activation_types,
+    constants,
+    made,
+    pictures,
+    save_residual,
+    spikes,
+    zero_points,
+)
+from models.small_tflite import save_tflite
 
-from edgebench.artifact import Format, Precision, TensorIo, read_manifest
-from edgebench.calibration.methods import DEFAULT_METHOD
-from edgebench.calibration.samples import write_samples
-from edgebench.calibration.target import Arithmetic, Target, local_target, resolved
+from edgebench.artifact import Format, Precision, read_manifest
+from edgebench.calibration.target import Target, local_target, resolved
 from edgebench.datasets import Dataset
 from edgebench.errors import ConfigError
-from edgebench.exporters import parity, quantize_onnx, quantize_tflite
 from edgebench.exporters.export import ExportRequest, export
-from edgebench.exporters.graph_ranges import RangesJob, find_ranges
-from edgebench.exporters.inspect import describe
-from edgebench.exporters.onnx_arithmetic import of_opset_for
-from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult
 from edgebench.exporters.source import open_source
 from edgebench.storage import sha256_bytes
 
@@ -36,80 +33,10 @@ OTHER = Target.X86_AVX2 if local_target() is not Target.X86_AVX2 else Target.X86
 """A target that is not this machine's."""
 
 
-def save_residual(path: Path) -> Path:
-    """Write convolutions around a residual sum, a second one with a shortcut of its own, and a Gemm."""
-    conv = [
-        helper.make_node("Conv", [x, f"w_{y}", f"b_{y}"], [y], name=y, pads=[1, 1, 1, 1])
-        for x, y in (("x", "stem"), ("stem_r", "one"), ("one_r", "two"), ("sum", "three"), ("sum", "four"))
-    ]
-    relu = {y: helper.make_node("Relu", [y], [f"{y}_r"], name=f"{y}_r") for y in ("stem", "one")}
-    nodes = [
-        *(conv[0], relu["stem"], conv[1], relu["one"], conv[2]),
-        helper.make_node("Add", ["two", "stem_r"], ["sum"], name="sum"),
-        *(conv[3], conv[4]),
-        helper.make_node("Add", ["three", "four"], ["last"], name="last"),
-        helper.make_node("GlobalAveragePool", ["last"], ["pool"], name="pool"),
-        helper.make_node("Flatten", ["pool"], ["flat"], name="flat"),
-        helper.make_node("Gemm", ["flat", "w_head", "b_head"], ["logits"], name="head"),
-    ]
-    stored = {f"w_{y}": normal(8, 8, 3, 3) / 8 for y in ("one", "two", "three", "four")}
-    stored |= {"w_stem": normal(8, 3, 3, 3) / 5, "w_head": normal(8, 5), "b_head": normal(5)}
-    stored |= {f"b_{y}": normal(8) for y in ("stem", "one", "two", "three", "four")}
-    return save(path, nodes, {"x": ["n", 3, 8, 8]}, {"logits": ["n", 5]}, stored)
-
-
-def pictures(count: int = 48) -> np.ndarray:
-    """Return random images 8×8 with three channels, float32."""
-    return np.random.default_rng(2).normal(size=(count, 3, 8, 8)).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A quantized file with what was told of it, and its signal over noise in dB."""
-
-    path: Path
-    told: QuantizationResult
-    sqnr: float
-
-
-def made(path: Path, data: np.ndarray, precision: Precision, target: Target, **more: Any) -> Made:
-    """Return what an fp32 file beside which it is written is quantized to, by the export's own steps."""
-    fmt = Format(path.suffix[1:])
-    module = quantize_onnx if fmt is Format.ONNX else quantize_tflite
-    samples = path.with_name("samples")
-    if not samples.exists():
-        write_samples(samples, len(data), [[data]])
-    table = find_ranges(RangesJob(path, fmt, samples, DEFAULT_METHOD)).table
-    out = path.with_name(f"{precision}.{target}.{fmt}")
-    told = module.quantize(QuantizationJob(path, out, precision, target, table, **more))
-    wanted, got = (parity.answers(file, fmt, (data,)) for file in (path, out))
-    found = parity.compare("made", wanted, got)
-    assert found.sqnr_db is not None
-    return Made(out, told, found.sqnr_db)
-
-
 @pytest.fixture(scope="module")
 def residual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the residual network's file."""
     return save_residual(tmp_path_factory.mktemp("residual") / "m.onnx")
-
-
-def constants(network: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Return the initializers' values by name."""
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
-
-
-def zero_points(network: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, np.ndarray]]:
-    """Yield every Q/DQ node with its zero points."""
-    values = constants(network)
-    for node in network.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            yield node, values[node.input[2]]
-
-
-def activation_types(network: onnx.ModelProto) -> set[str]:
-    """Return the types that activations are quantized to."""
-    return {str(zero.dtype) for node, zero in zero_points(network) if node.op_type == "QuantizeLinear"}
 
 
 def widest_weight(network: onnx.ModelProto) -> int:
@@ -225,94 +152,3 @@ def test_a_tflite_file_is_not_for_tensorrt(tmp_path: Path) -> None:
     found = made(save_tflite(tmp_path / "m.tflite"), spikes(16), Precision.W8A8, Target.TENSORRT)
     assert found.told.target is None
     assert found.told.notes == ("TensorRT reads no TFLite: this file is as for any processor",)
-
-
-# --- w8a16 ----------------------------------------------------------------------------------------
-
-
-def save_wide(path: Path, opset: int) -> Path:
-    """Write MatMul-Relu-MatMul-Relu-MatMul: all layers alike, so that none is kept in float.
-
-    What the first number weighs is small, as it is large.
-    """
-    names = ["x", "a", "b", "y"]
-    nodes = []
-    for index, (taken, given) in enumerate(itertools.pairwise(names)):
-        out = given if given == "y" else f"{given}_m"
-        nodes.append(helper.make_node("MatMul", [taken, f"w{index}"], [out], name=f"m{index}"))
-        if given != "y":
-            nodes.append(helper.make_node("Relu", [out], [given], name=f"r{index}"))
-    rng = np.random.default_rng(3)
-    stored = {f"w{i}": rng.normal(size=(32, 32)).astype(np.float32) / 5 for i in range(3)}
-    stored["w0"][0] /= 300
-    return save(path, nodes, {"x": ["n", 32]}, {"y": ["n", 32]}, stored, opset=opset)
-
-
-def spikes(width: int, count: int = 64) -> np.ndarray:
-    """Return normal numbers of which a few are large, as in a transformer, float32[count, width]."""
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(count, width)).astype(np.float32)
-    x[:, 0] *= 300 * (rng.random(count) < 0.2)
-    return x
-
-
-@pytest.mark.parametrize("opset", [17, 21])
-def test_w8a16_keeps_wide_activations_in_onnx(tmp_path: Path, opset: int) -> None:
-    """An input 300 times the others: 8 bits lose the others, 16 do not. The file is plain ONNX."""
-    path = save_wide(tmp_path / "m.onnx", opset)
-    narrow, wide = (made(path, spikes(32), p, local_target()) for p in (Precision.W8A8, Precision.W8A16))
-    assert wide.sqnr > narrow.sqnr + 10
-    network = onnx.load(wide.path)
-    onnx.checker.check_model(network, full_check=True)
-    assert activation_types(network) == {"uint16"}
-    assert {node.domain for node in network.graph.node} == {""}
-    assert describe(wide.path, Format.ONNX).precision is Precision.W8A16
-    assert wide.told.target is None
-    assert any("no int16 kernels" in note for note in wide.told.notes)
-
-
-@pytest.mark.parametrize("io", list(TensorIo))
-def test_w8a16_keeps_wide_activations_in_tflite(tmp_path: Path, io: TensorIo) -> None:
-    """The same in LiteRT; inputs and outputs stay float, which is said where int8 ones are asked for."""
-    pytest.importorskip("ai_edge_quantizer", reason="needs pip install 'edgebench[torch]'")
-    constants = weights()
-    constants["w1"][:, 0] /= 300
-    path = save_tflite(tmp_path / "m.tflite", constants=constants)
-    narrow = made(path, spikes(16), Precision.W8A8, local_target())
-    wide = made(path, spikes(16), Precision.W8A16, local_target(), io=io)
-    assert wide.sqnr > narrow.sqnr + 10
-    found = describe(wide.path, Format.TFLITE)
-    assert (found.precision, found.inputs[0].dtype) == (Precision.W8A16, "float32")
-    assert any("takes and gives float" in note for note in wide.told.notes) == (io is TensorIo.INT8)
-    assert any("no fast kernels" in note for note in wide.told.notes)
-
-
-def test_w8a16_has_room_for_what_calibration_did_not_meet(tmp_path: Path) -> None:
-    """Samples twice as large as those that fixed the ranges: 8 bits cut them off, 16 do not."""
-    path = save_wide(tmp_path / "m.onnx", 17)
-    plain = np.random.default_rng(5).normal(size=(64, 32)).astype(np.float32)
-    figures = []
-    for precision in (Precision.W8A8, Precision.W8A16):
-        out = made(path, plain, precision, local_target()).path
-        wanted, got = (parity.answers(file, Format.ONNX, (1.9 * plain,)) for file in (path, out))
-        figures.append(parity.compare("larger", wanted, got).sqnr_db)
-    assert figures[0] < 20
-    assert figures[1] > 35
-
-
-def test_a_graph_that_does_not_convert_is_left_as_it_is(tmp_path: Path) -> None:
-    """Without opset 21 the quantizer takes com.microsoft's 16-bit nodes; a graph of 8 bits needs neither."""
-    nodes = [helper.make_node("NoSuchOperator", ["x"], ["y"])]
-    strange = onnx.load(save(tmp_path / "m.onnx", nodes, {"x": ["n", 4]}, {"y": ["n", 4]}))
-    plain = onnx.load(save_wide(tmp_path / "w.onnx", 17))
-    wide, narrow = Arithmetic(activation_bits=16), Arithmetic()
-    opsets = [of_opset_for(a, m).opset_import[0].version for a, m in ((wide, strange), (wide, plain))]
-    assert opsets == [17, 21]
-    assert of_opset_for(narrow, plain) is plain
-
-
-def test_w8a16_needs_data(residual: Path, tmp_path: Path) -> None:
-    """Its ranges are fixed beforehand, as those of w8a8 are."""
-    request = ExportRequest(open_source(str(residual)), (Format.ONNX,), (Precision.W8A16,), tmp_path, "net")
-    with pytest.raises(ConfigError, match="w8a16 needs data"):
-        export(request)
