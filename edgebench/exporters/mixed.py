@@ -65,10 +65,8 @@ class _Assigning:
     def run(self, settings: MixedSettings) -> Assignment:
         """Return the assignment with its record."""
         self.budget = settings.budget
-        self.held.write()
-        right = int(self._work("reference", "reading", base=str(self.job.base), out=str(self._reference)))
-        plain = self._work("graph", "reading", job=to_plain(self.job))
-        self.graph = from_plain(LayerGraph, plain, what="graph")
+        plain = self._work("reference", "running", job=to_plain(self.job), out=str(self._reference))
+        self.graph, right = from_plain(LayerGraph, plain["graph"], what="graph"), int(plain["right"])
         allowed = settings.budget.allowed(right / len(self.held.numbers))
         found = search(self._ranked, self._measure, allowed=allowed, most_share=settings.most_share)
         self.job.out.unlink(missing_ok=True)

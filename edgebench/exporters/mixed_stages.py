@@ -25,23 +25,19 @@ _LARGEST = 1e12
 """Stands for the noise of answers that are no numbers."""
 
 
-def graph(arguments: dict[str, Any]) -> Any:
-    """Return the LayerGraph, plain, of a quantization's fp32 file. arguments: job, format."""
-    read = named_function(READERS[Format(arguments["format"])])
-    return to_plain(read(from_plain(QuantizationJob, arguments["job"], what="quantization")))
-
-
 def reference(arguments: dict[str, Any]) -> Any:
-    """Return how many samples the fp32 file answers rightly; writes which, bool[N], to `out`.
+    """Return the LayerGraph of the fp32 file, and how many samples it answers rightly, plain.
 
-    arguments: base, format, samples (a SampleStore's folder), labels (a file), out. Raises DataError
-    where its answers are no classes, or the labels others.
+    Writes which, bool[N], to `out`. arguments: job, format, samples (a SampleStore's folder), labels (a
+    file), out. Raises DataError where its answers are no classes, or the labels others.
     """
-    right = _right(Path(arguments["base"]), arguments)
+    job = from_plain(QuantizationJob, arguments["job"], what="quantization")
+    right = _right(job.base, arguments)
     out = Path(arguments["out"])
     with storage_errors(out):
         np.save(out, right)
-    return int(right.sum())
+    read = named_function(READERS[Format(arguments["format"])])
+    return to_plain({"graph": read(job), "right": int(right.sum())})
 
 
 def trial(arguments: dict[str, Any]) -> Any:

@@ -36,16 +36,24 @@ def test_a_budget_that_is_not_held_ends_with_1_and_shows_the_best(folder: Path) 
     assert any(line.startswith("layers in float: ") for line in lines)
     manifest = json.loads((folder / "out" / "net.w8a8.onnx.json").read_text())
     assert manifest["mixed"]["held"] is False
-    assert len(manifest["mixed"]["trials"]) == sum(" pp  " in line for line in lines)
+    trials = manifest["mixed"]["trials"]
+    assert len(trials) == sum(" pp  " in line for line in lines)
+    assert all(trial["float_share"] <= 0.1 for trial in trials)
+    lost = [trial["lost"] - trial["won"] for trial in trials]
+    assert lost[manifest["mixed"]["chosen"]] == min(lost)
 
 
-def test_a_budget_that_is_held_ends_with_0_and_answers_in_json(folder: Path) -> None:
-    """Exit code 0; the answer has the layers in float and every trial's counts."""
-    done = edgebench(*EXPORT, "--max-drop", "0.5pp", "--json", "-o", "held", cwd=folder)
+def test_a_healthy_model_keeps_no_layer_and_ends_with_0(tmp_path: Path) -> None:
+    """All in int8 holds: one trial, nothing in float, on all samples but those that calibrate; as JSON."""
+    save_case(tmp_path, planted=False)
+    budget = ("--calib-samples", "40", "--max-drop", "1%rel", "--json", "-o", "held")
+    done = edgebench(*EXPORT, *budget, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    mixed = json.loads(done.stdout)["artifacts"][0]["mixed"]
-    assert mixed["held"] is True
-    assert mixed["trials"][mixed["chosen"]]["floats"] == ["c3"]
+    (artifact,) = json.loads(done.stdout)["artifacts"]
+    (trial,) = artifact["mixed"]["trials"]
+    assert artifact["mixed"]["held"] is True
+    assert (trial["floats"], trial["samples"]) == ([], 200)
+    assert artifact["calibration"]["samples"] == 40
     assert "trial 1: all layers in int8, drop" in done.stderr
 
 

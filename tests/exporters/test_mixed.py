@@ -109,32 +109,6 @@ def test_the_same_request_gives_the_same_bytes(
     assert first.mixed == second.mixed
 
 
-def test_a_healthy_model_keeps_no_layer(tmp_path: Path) -> None:
-    """All in int8 holds: one trial, nothing in float; its samples are all but those that calibrate."""
-    model, data = save_case(tmp_path, planted=False)
-    settings = {"calibration_samples": 40}
-    (artifact,) = made(model, load_dataset(str(data)), tmp_path / "out", "1%rel", **settings).artifacts
-    assert artifact.mixed is not None
-    assert (floats(artifact), len(artifact.mixed.trials), artifact.mixed.held) == ((), 1, True)
-    assert artifact.calibration is not None
-    assert (artifact.calibration.samples, artifact.mixed.trial.samples) == (40, 200)
-
-
-def test_a_budget_that_cannot_be_held_is_said_not_to_be(
-    planted: tuple[Path, Dataset], tmp_path: Path
-) -> None:
-    """A tenth of the work is too little for the layer: not held, the best of the trials, a word about it."""
-    result = made(*planted, tmp_path / "out", "0.5pp", "10%")
-    (artifact,) = result.artifacts
-    assert not result.held
-    assert artifact.mixed is not None
-    assert not artifact.mixed.held
-    assert artifact.mixed.trial.drop == min(trial.drop for trial in artifact.mixed.trials)
-    assert artifact.mixed.trial.float_share <= 0.1
-    assert (tmp_path / "out" / "net.w8a8.onnx").exists()
-    assert any("is NOT held with up to 10%" in note for note in result.notes)
-
-
 def test_data_without_labels_is_refused(planted: tuple[Path, Dataset], tmp_path: Path) -> None:
     """A budget on the accuracy needs labels; nothing is converted first."""
     model, data = planted
