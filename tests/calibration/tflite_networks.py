@@ -196,20 +196,22 @@ def answers(model: Path, given: Sequence[Sequence[Any]]) -> np.ndarray:
 
 
 def stored(model: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the constants of a file by name: their values and their scales, none where float."""
+    """Return the weights of a file by what their layer gives: values, and scales, none where float."""
     from ai_edge_litert.interpreter import Interpreter
 
-    opened = Interpreter(model_path=str(model))
+    from edgebench.calibration.tflite_graph import TfliteGraph
+
+    opened, graph = Interpreter(model_path=str(model)), TfliteGraph(model.read_bytes())
     opened.allocate_tensors()
-    found = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
     details = {detail["index"]: detail for detail in opened.get_tensor_details()}
+    weights = {
+        graph.name(operator.outputs[0]).removesuffix("/scaled_channels"): operator.inputs[1]
+        for operator in graph.operators
+        if len(operator.inputs) > 1 and graph.is_constant(operator.inputs[1])
+    }
     return {
-        details[index]["name"]: (
-            opened.get_tensor(index),
-            details[index]["quantization_parameters"]["scales"],
-        )
-        for index, tensor in enumerate(found.subgraphs[0].tensors)
-        if found.buffers[tensor.buffer].data is not None
+        given: (opened.get_tensor(index), details[index]["quantization_parameters"]["scales"])
+        for given, index in weights.items()
     }
 
 

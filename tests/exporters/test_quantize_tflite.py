@@ -54,7 +54,7 @@ def test_the_file_holds_exactly_the_integers_that_were_chosen(samples: Path, tmp
     constants = stored(out)
     assert len(layers(rounded)) == 4
     for layer in layers(rounded):
-        integers, scales = constants[rounded.name(layer.weight)]
+        integers, scales = constants[layer.given]
         assert integers.dtype == np.int8
         shape = [1] * (integers.ndim - 1) + [-1] if layer.depthwise else [-1] + [1] * (integers.ndim - 1)
         np.testing.assert_allclose(
@@ -116,9 +116,7 @@ def test_layers_named_as_float_stay_so_whatever_their_names(samples: Path, tmp_p
     out, steps = made(base, samples, "o.tflite", io=TensorIo.INT8, floats=("a.b/c[0];(d)+",))
     assert "in float: a.b/c[0];(d)+" in steps
     constants = stored(out)
-    kinds = [
-        constants[f"{name}_w"][0].dtype for name in ("a.b/c[0];(d)+", "x;a.b/c[0];(d)+", "a.b/c[0];(d)+;x")
-    ]
+    kinds = [constants[name][0].dtype for name in ("a.b/c[0];(d)+", "x;a.b/c[0];(d)+", "a.b/c[0];(d)+;x")]
     assert kinds == [np.float32, np.int8, np.int8]
 
 

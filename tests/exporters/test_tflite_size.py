@@ -45,6 +45,15 @@ def test_zero_points_are_stored_once(tmp_path: Path) -> None:
     assert len(after) < 0.75 * len(before)
     assert slim(after) == after
     first, second = (schema.ModelT.InitFromPackedBuf(content, 0) for content in (before, after))
+    constants = {
+        index
+        for index, tensor in enumerate(first.subgraphs[0].tensors)
+        if first.buffers[tensor.buffer].data is not None
+    }
+    for index in constants:
+        assert second.subgraphs[0].tensors[index].name == f"c{index}".encode()
+        second.subgraphs[0].tensors[index].name = first.subgraphs[0].tensors[index].name
+    assert len(constants) == 8
     assert _plain(first) == _plain(second)
     given = images(4, 8, 8, 3)
     (tmp_path / "before.tflite").write_bytes(before)
