@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.errors import ExportError
 from edgebench.exporters.converters import ConversionJob, ConversionResult
 from edgebench.exporters.keras_load import LoadedModel, load
+from edgebench.exporters.onnx_numbers import renumbered
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange
 from edgebench.storage import storage_errors
@@ -63,7 +64,7 @@ def to_onnx(job: ConversionJob) -> ConversionResult:
     _refuse_foreign_operators(job, network.graph)
     _tidy(network, model)
     with storage_errors(job.out):
-        job.out.write_bytes(network.SerializeToString())
+        job.out.write_bytes(renumbered(network).SerializeToString())
     step = f"tf2onnx {tf2onnx.__version__}: fp32, opset {OPSET}"
     return _result(job, model, shapes, step=step, versions={"tf2onnx": tf2onnx.__version__})
 
