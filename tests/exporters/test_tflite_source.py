@@ -104,6 +104,20 @@ def test_a_calibration_table_is_made_of_it_and_taken(tmp_path: Path) -> None:
     assert by_table.artifacts[0].sha256 == by_data.artifacts[0].sha256
 
 
+def test_a_ladder_begins_with_the_file_itself(tmp_path: Path) -> None:
+    """The framework's rung is LiteRT on the file, the exported one is exact, and layers are compared."""
+    pytest.importorskip("ai_edge_quantizer", reason="needs pip install 'edgebench[tensorflow]'")
+    model, data = save_tflite(tmp_path / "m.tflite"), vectors(16)
+    exported(model, tmp_path / "out", data, precisions=(Precision.W8A8,))
+    np.savez(tmp_path / "d.npz", x=data.inputs[0])
+    found = api.ladder(str(model), tmp_path / "out" / "net.w8a8.tflite", data=str(tmp_path / "d.npz"))
+    assert found.rungs[0].runtime.startswith("LiteRT")
+    assert found.rungs[1].max_abs_error == 0
+    assert found.rungs[2].sqnr_db is not None
+    assert found.rungs[2].sqnr_db > 30
+    assert [layer.tensor for layer in found.layers] == ["h", "logits"]
+
+
 def test_int8_weights_in_a_float_graph_are_refused(tmp_path: Path) -> None:
     """A file that computes in float32 with int8 weights is called quantized, with what can be done."""
     rough = {name: np.rint(array * 100).astype(np.int8) for name, array in weights().items()}
