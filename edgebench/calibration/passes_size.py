@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, numpy_helper
+import itertools
+from collections.abc import Iterator
+
+from onnx import GraphProto, ModelProto, numpy_helper
+
+from edgebench.calibration.passes_order import inner_graphs
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 
@@ -11,8 +16,8 @@ def slim(model: ModelProto) -> ModelProto:
     """Return the graph that computes the same with fewer bytes.
 
     Constants that are there twice; shapes that the runtime infers again; names of Q/DQ nodes, and long
-    names of what they give. All other tensors and nodes, and the constants, keep their names. Zero points
-    stay, also those that say zero: without one of the weights ONNX Runtime does not make one integer
+    names of what they give and of the constants that only they read. All other tensors and nodes keep
+    their names. Zero points stay, also those that say zero: without one of the weights ONNX Runtime does not make one integer
     operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead of 35).
     """
     slimmed = ModelProto()
@@ -21,20 +26,21 @@ def slim(model: ModelProto) -> ModelProto:
     for node in slimmed.graph.node:
         if node.op_type in _PAIR:
             node.name = ""
-    _rename(slimmed, _shared(slimmed))
+    _share(slimmed)
     _drop_unread(slimmed)
     _rename(slimmed, _shorter(slimmed))
     return slimmed
 
 
-def _shared(model: ModelProto) -> dict[str, str]:
-    """Return, for every constant, the first one that is equal to it."""
+def _share(model: ModelProto) -> None:
+    """Let every node read the first of equal constants."""
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     kept = {}
     for tensor in model.graph.initializer:
         key = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
         kept[tensor.name] = first.setdefault(key, tensor.name)
-    return kept
+    for node in model.graph.node:
+        node.input[:] = [kept.get(name, name) for name in node.input]
 
 
 def _drop_unread(model: ModelProto) -> None:
@@ -46,18 +52,30 @@ def _drop_unread(model: ModelProto) -> None:
 
 
 def _shorter(model: ModelProto) -> dict[str, str]:
-    """Return short names for what Q/DQ nodes give."""
-    taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
-    fixed = {entry.name for entry in (*model.graph.input, *model.graph.output)}
+    """Return short names for what Q/DQ nodes give, and for the constants that they alone read."""
     pairs = [node for node in model.graph.node if node.op_type in _PAIR]
-    between = dict.fromkeys(name for node in pairs for name in node.output)
-    free = (name for index in range(2 * len(taken) + 1) if (name := f"q{index}") not in taken)
-    return {name: next(free) for name in between if name not in fixed}
+    others = [node for node in model.graph.node if node.op_type not in _PAIR]
+    inner = {name for node in others for graph in inner_graphs(node) for name in _names(graph)}
+    fixed = {entry.name for entry in (*model.graph.input, *model.graph.output)} | inner
+    elsewhere = fixed | {name for node in others for name in node.input}
+    constants = [tensor.name for tensor in model.graph.initializer if tensor.name not in elsewhere]
+    given = [name for node in pairs for name in node.output if name not in fixed]
+    taken = {*_names(model.graph), *inner}
+    free = (name for index in itertools.count() if (name := f"q{index}") not in taken)
+    return dict(zip(dict.fromkeys([*given, *constants]), free, strict=False))
+
+
+def _names(graph: GraphProto) -> Iterator[str]:
+    """Yield every name that the nodes of a graph read or give."""
+    for node in graph.node:
+        yield from (*node.input, *node.output)
+        for inner in inner_graphs(node):
+            yield from _names(inner)
 
 
 def _rename(model: ModelProto, names: dict[str, str]) -> None:
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
     for node in model.graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = names.get(name, name)
-        for place, name in enumerate(node.output):
-            node.output[place] = names.get(name, name)
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
