@@ -15,10 +15,10 @@ from onnx import ModelProto
 from edgebench.calibration.attention import attends
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes_ends import cost_little
 from edgebench.calibration.passes_equalize import equalize
 from edgebench.calibration.passes_layers import Layer, layers
 from edgebench.calibration.passes_moments import moments
+from edgebench.calibration.passes_onnx_ends import float_ends
 from edgebench.calibration.passes_ranges import measured_ranges, summand_ranges
 from edgebench.calibration.passes_rounding import round_weights
 from edgebench.calibration.passes_smooth import Balanced, balance
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 _BIAS = 2
 """Place of the bias among a layer's inputs."""
-
-_ARRANGING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast")
-"""Operators after which the values are still the input's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,50 +105,3 @@ def flat_biases(model: ModelProto) -> ModelProto:
         if tensor.name in biases and read[tensor.name] == 1 and list(tensor.dims[:-1]) == [1]:
             del tensor.dims[0]
     return flat
-
-
-def float_ends(model: ModelProto) -> list[str]:
-    """Return the names of the layers that read the inputs or give the outputs, where floats cost little.
-
-    What the first layer loses every other one passes on, and it reads few channels; the last one's
-    answer is the model's. A layer stays float with at most 2 % of the weights and 5 % of the work.
-    """
-    found = layers(model)
-    places, ends = _places(model), _inputs(model) | _last(model)
-    weights = [layer.outputs * layer.windows.columns for layer in found]
-    work = [size * places.get(layer.given, 1) for size, layer in zip(weights, found, strict=True)]
-    return [
-        layer.node.name
-        for layer, little in zip(found, cost_little(weights, work), strict=True)
-        if little and {layer.taken, layer.given} & ends
-    ]
-
-
-def _inputs(model: ModelProto) -> set[str]:
-    """Return the graph's inputs, also in another arrangement."""
-    names = {entry.name for entry in model.graph.input}
-    for node in model.graph.node:
-        if node.op_type in _ARRANGING and node.input[0] in names:
-            names.add(node.output[0])
-    return names
-
-
-def _last(model: ModelProto) -> set[str]:
-    """Return the outputs, and what a Softmax makes them of."""
-    outputs = {entry.name for entry in model.graph.output}
-    before = {n.input[0] for n in model.graph.node if n.op_type == "Softmax" and n.output[0] in outputs}
-    return outputs | before
-
-
-def _places(model: ModelProto) -> dict[str, int]:
-    """Return how often a convolution's window is laid on one sample, by its output, where shapes tell."""
-    from onnx import shape_inference
-
-    inferred = shape_inference.infer_shapes(model)
-    entries = (*inferred.graph.value_info, *inferred.graph.output)
-    shapes = {e.name: [d.dim_value for d in e.type.tensor_type.shape.dim] for e in entries}
-    return {
-        layer.given: max(1, int(np.prod(shapes.get(layer.given, [])[2:], dtype=np.int64)))
-        for layer in layers(model)
-        if layer.is_conv
-    }

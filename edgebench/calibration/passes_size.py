@@ -17,8 +17,9 @@ def slim(model: ModelProto) -> ModelProto:
 
     Constants that are there twice; shapes that the runtime infers again; names of Q/DQ nodes, and long
     names of what they give and of the constants that only they read. All other tensors and nodes keep
-    their names. Zero points stay, also those that say zero: without one of the weights ONNX Runtime does not make one integer
-    operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead of 35).
+    their names. Zero points stay, also those that say zero: without one of the weights ONNX Runtime does
+    not make one integer operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead
+    of 35).
     """
     slimmed = ModelProto()
     slimmed.CopyFrom(model)

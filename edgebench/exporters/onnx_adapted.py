@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Precision
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import Adapted, adapt, adapt_weights, flat_biases, float_ends
+from edgebench.calibration.passes import Adapted, adapt, adapt_weights, flat_biases
 from edgebench.calibration.passes_layers import layers, read_constant, write_constant
+from edgebench.calibration.passes_onnx_ends import float_ends
 from edgebench.calibration.passes_smooth import unclipped
 from edgebench.calibration.recipe import Pass
 from edgebench.calibration.samples import SampleStore

@@ -48,8 +48,8 @@ def residual_network(*, channels: int = 8, depth: int = 2, classes: int = 10) ->
         inner = conv(f"second{block}", relu(conv(f"first{block}", last, channels)), channels)
         nodes.append(helper.make_node("Add", [inner, last], [f"sum{block}"]))
         last = relu(f"sum{block}")
-    nodes.append(helper.make_node("GlobalAveragePool", [last], ["pooled"]))
-    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"]))
+    nodes.append(helper.make_node("GlobalAveragePool", [last], ["pooled"], name="pool"))
+    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"], name="flatten"))
     names = ["flat", *weights("classes", classes, channels)]
     nodes.append(helper.make_node("Gemm", names, ["logits"], name="classes", transB=1))
     return model_of(nodes, [1, 3, SIDE, SIDE], [1, classes], constants, output="logits")

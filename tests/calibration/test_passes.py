@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import adapt, adapt_weights, flat_biases, float_ends
+from edgebench.calibration.passes import adapt, adapt_weights, flat_biases
 from edgebench.calibration.passes_layers import layers
+from edgebench.calibration.passes_onnx_ends import float_ends
 from tests.calibration.passes_networks import (
     answers,
     noise,
@@ -25,9 +26,9 @@ from tests.calibration.passes_networks import (
 
 
 def test_the_first_and_the_last_layer_stay_float_where_they_are_small() -> None:
-    """A first convolution and a classifier of few weights are named; the layers between them are not."""
+    """A first convolution, the pooling and a classifier of few weights are named; no layer between them."""
     model = residual_network(channels=32, depth=3)
-    assert float_ends(model) == ["stem", "classes"]
+    assert float_ends(model) == ["stem", "classes", "flatten", "pool"]
 
 
 def test_a_layer_behind_a_transposed_input_is_a_first_layer() -> None:
