@@ -156,6 +156,22 @@ def device_doctor(uri: str) -> tuple[Finding, ...]:
     return examine_device(uri)
 
 
+def device_setup(uri: str, *, wheels: Path | None = None, progress: Progress = silent) -> tuple[str, ...]:
+    """Give a device numpy and the runtimes, in a folder of its own; return the wheels that are there now.
+
+    wheels: a folder to take them from, in place of the package index. Raises ConfigError for this machine,
+    DeviceError where the device has no Python or no wheel fits it.
+    """
+    from edgebench.devices.registry import open_device
+    from edgebench.devices.remote_device import RemoteDevice
+    from edgebench.devices.setup import set_up
+
+    device = open_device(uri)
+    if not isinstance(device, RemoteDevice):
+        raise ConfigError(f"{uri} needs no setup", hint="pip install is the way here")
+    return set_up(device, wheels=wheels, progress=progress)
+
+
 def init(path: Path, *, force: bool = False) -> None:
     """Write a commented pipeline file. Raises StorageError where it exists and `force` is not set."""
     from edgebench.pipeline_file import starter

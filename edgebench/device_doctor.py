@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from edgebench.benchmark.agent_run import open_host
 from edgebench.devices.device import Device
 from edgebench.devices.registry import open_device
+from edgebench.devices.remote_device import RemoteDevice
 from edgebench.doctor import RUNTIMES, Finding
 from edgebench.errors import EdgebenchError
 from edgebench.storage import scratch_folder
@@ -50,7 +51,8 @@ def _steps(device: Device, folder: Path) -> Iterator[Finding]:
         versions = f"{packages['python']} with numpy {packages.get('numpy', 'of unknown version')}"
         yield Finding(step, present=True, detail=f"{device.python}: {versions}")
         for names, purpose in RUNTIMES.items():
-            yield _runtime(names, purpose, packages)
+            remedy = _remedy(device, names.partition("|")[0])
+            yield _runtime(names, purpose, packages, remedy)
     except EdgebenchError as err:
         yield Finding(step, present=False, detail=err.message, remedy=err.hint)
 
@@ -70,10 +72,17 @@ def _tools(device: Device) -> Finding:
     return Finding("shell tools", not lacking, detail, remedy)
 
 
-def _runtime(names: str, purpose: str, packages: Mapping[str, str]) -> Finding:
+def _remedy(device: Device, package: str) -> str:
+    """Return the command that brings a package to a device."""
+    if isinstance(device, RemoteDevice):
+        return f"edgebench devices setup {device.uri}"
+    return f"pip install {package}"
+
+
+def _runtime(names: str, purpose: str, packages: Mapping[str, str], remedy: str) -> Finding:
     """Return whether the interpreter there has one of the packages that `names` lists."""
     found = [f"{name} {packages[name]}" for name in names.split("|") if name in packages]
     first = names.partition("|")[0]
     if found:
         return Finding(first, present=True, detail=f"{', '.join(found)}: {purpose}")
-    return Finding(first, present=False, detail=purpose, remedy=f"there: python3 -m pip install {first}")
+    return Finding(first, present=False, detail=purpose, remedy=remedy)

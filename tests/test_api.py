@@ -31,6 +31,7 @@ TWINS = {
     "devices list": ("list_devices", "known_devices"),
     "devices info": ("device_info",),
     "devices doctor": ("device_doctor",),
+    "devices setup": ("device_setup",),
     "init": ("init", "pipeline_schema"),
 }
 """Which calls a verb makes. `completion` has none: it is the shell's business."""

@@ -126,7 +126,8 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise DeviceError(
             f"{device.uri}: the agent does not start{last_words(completed)}",
-            hint="it needs Python 3.8 or later with numpy; over a link, ?python=/path names another",
+            hint="it needs Python 3.8 or later with numpy: over a link, `edgebench devices setup` brings "
+            "numpy and the runtimes, and ?python=/path names another interpreter",
         ) from err
     packages["python"] = str(answer.get("python"))
     return AgentHost(device, workspace, local, packages, sha256_path(AGENT))

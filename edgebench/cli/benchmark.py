@@ -12,7 +12,13 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 
 @click.command()
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-d", "--device", default="local:cpu", show_default=True, help="Where to run.")
+@click.option(
+    "-d",
+    "--device",
+    default="local:cpu",
+    show_default=True,
+    help="Where to run: also ssh://user@host, adb://SERIAL, a name.",
+)
 @click.option("--data", metavar="DATA", help="Labelled data for the accuracy: .npz, folder, .csv, file.py:f.")
 @click.option(
     "--baseline", metavar="ARTIFACT", help="What others are compared with.  [default: the first fp32]"

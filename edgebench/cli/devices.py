@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.cli.terminal import json_option
+from edgebench.cli.terminal import json_option, quiet_option, talk
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
@@ -70,6 +71,29 @@ def doctor(uri: str, as_json: bool) -> None:
         print_findings(findings)
     if not findings[-1].present:
         raise click.exceptions.Exit(4)
+
+
+@command.command()
+@click.argument("uri")
+@click.option(
+    "--wheels",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Take wheels from here, not from the index.",
+)
+@json_option
+@quiet_option
+def setup(uri: str, wheels: Path | None, as_json: bool, quiet: bool) -> None:
+    """Give a device numpy and the runtimes: wheels from here, without its network, pip or root."""
+    from edgebench import api
+    from edgebench.cli.terminal import print_json
+
+    there = api.device_setup(uri, wheels=wheels, progress=talk(quiet))
+    if as_json:
+        print_json(there)
+        return
+    for name in there:
+        click.echo(name)
 
 
 def _summary(facts: DeviceFacts) -> str:

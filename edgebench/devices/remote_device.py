@@ -37,12 +37,24 @@ _LEASE = (
 
 @dataclass(slots=True)
 class RemoteDevice:
-    """A machine behind a transport. python: its interpreter. folder: for its files; None chooses one."""
+    """A machine behind a transport.
+
+    named_python: its interpreter; None for that of `edgebench devices setup`, or else python3. folder:
+    for its files; None chooses one.
+    """
 
     transport: RemoteTransport
-    python: str = "python3"
+    named_python: str | None = None
     folder: PurePosixPath | None = None
     _cache: RemoteCache | None = field(default=None, init=False)
+    _python: str | None = field(default=None, init=False)
+
+    @property
+    def python(self) -> str:
+        """Return the interpreter there that runs the agent. Raises DeviceError."""
+        if self._python is None:
+            self._python = self.named_python or self._find_python()
+        return self._python
 
     @property
     def uri(self) -> str:
@@ -103,12 +115,22 @@ class RemoteDevice:
             self._cache = RemoteCache(self.transport, (self.folder or self._choose()) / "edgebench")
         return self._cache
 
+    def _find_python(self) -> str:
+        own = str(launcher(self.cache().root))
+        there = self.run(["sh", "-c", '[ -x "$1" ]', "sh", own], timeout_s=SHORT_S).returncode == 0
+        return own if there else "python3"
+
     def _choose(self) -> PurePosixPath:
         told = self._ask()
         return PurePosixPath(told.get("phone_folder", told["home"]))
 
     def _ask(self) -> dict[str, str]:
         return parse_answer(self.run(["sh", "-c", ASK], timeout_s=SHORT_S).stdout, self.uri)
+
+
+def launcher(root: PurePosixPath) -> PurePosixPath:
+    """Return where the interpreter of `edgebench devices setup` stands."""
+    return root / "python" / "bin" / "python3"
 
 
 def _owner() -> str:
@@ -123,4 +145,4 @@ def remote_device(uri: DeviceUri, transport: RemoteTransport) -> RemoteDevice:
     if cache is not None and not cache.startswith("/"):
         raise ConfigError(f"{uri.name}: cache={cache} is not a path from the root, as in ?cache=/data")
     folder = None if cache is None else PurePosixPath(cache)
-    return RemoteDevice(transport, uri.options.get("python") or "python3", folder)
+    return RemoteDevice(transport, uri.options.get("python"), folder)

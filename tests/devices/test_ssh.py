@@ -57,7 +57,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_options_are_read() -> None:
     """Interpreter and cache are taken from the name and are no part of it in evidence."""
     device = open_device("ssh://orin?python=/opt/my%20python/bin/python3&cache=/data")
-    assert (device.uri, device.python) == ("ssh://orin", "/opt/my python/bin/python3")
+    assert (device.uri, device.named_python) == ("ssh://orin", "/opt/my python/bin/python3")
 
 
 @pytest.mark.usefixtures("over_ssh")
