@@ -187,6 +187,7 @@ def write_wide(path: Path) -> None:
         ("export.precisions=[w8a8]", "`data.calibration` is missing"),
         ("export.precisions=[w8a16]", "`data.calibration` is missing"),
         ("export.target=arm", "valid values: auto, x86-avx2, x86-vnni, arm64, tensorrt"),
+        ("export={formats: [onnx], precisions: [w8a16], target: tensorrt}", "TensorRT takes no w8a16"),
         ("data.train=none.npz", "none.npz: no such file"),
         ("compress.distil.teacher.weights=none.pt", "none.pt: no such file"),
         ("model.weights=none.pt", "none.pt: no such file"),
