@@ -25,9 +25,14 @@ class Noise:
     largest: float = 0.0
 
     def add(self, wanted: NDArray[np.generic], got: NDArray[np.generic]) -> None:
-        """Take in one sample's values; what is not finite counts as an error as large as the signal."""
-        real = wanted.astype(np.float64).ravel()
-        off = got.astype(np.float64).ravel() - real
+        """Take in one sample's values; what is not finite counts as an error as large as the signal.
+
+        The same infinity on both sides, as masks have it, is no signal and no error.
+        """
+        real, found = wanted.astype(np.float64).ravel(), got.astype(np.float64).ravel()
+        kept = ~(np.isinf(real) & (real == found))
+        real, found = real[kept], found[kept]
+        off = found - real
         off = np.where(np.isfinite(off), off, np.abs(real) + 1)
         self.signal += float(np.square(real).sum())
         self.error += float(np.square(off).sum())
