@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from odd_graphs import GRAPHS, Built, branches, loops, shared_weight, wide
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx_builders import save
 
 from edgebench.artifact import Format, Precision
@@ -16,7 +16,7 @@ from edgebench.calibration.methods import DEFAULT_METHOD
 from edgebench.calibration.passes_constants import fit_constants
 from edgebench.calibration.passes_order import in_order
 from edgebench.calibration.samples import write_samples
-from edgebench.calibration.target import local_target
+from edgebench.calibration.target import Target, local_target
 from edgebench.errors import ModelError
 from edgebench.exporters import parity
 from edgebench.exporters.converters import ConversionJob
@@ -45,15 +45,19 @@ class Made:
             self.reference = [stored[f"out_{index}"] for index in range(len(stored.files))]
         write_samples(self.folder / "store", len(self.samples[0]), [self.samples])
 
-    def quantize(self, precision: Precision, *, rounded: bool = True) -> QuantizationResult:
+    def quantize(
+        self, precision: Precision, *, rounded: bool = True, target: Target | None = None
+    ) -> QuantizationResult:
         """Write q.onnx; return what was told. rounded: weights by the samples, which takes its time."""
         base, store = self.folder / "base.onnx", self.folder / "store"
         table = samples = None
         if precision.is_static:
             table = find_ranges(RangesJob(base, Format.ONNX, store, DEFAULT_METHOD)).table
             samples = store if rounded else None
-        job = QuantizationJob(base, self.folder / "q.onnx", precision, local_target(), table, samples=samples)
-        return quantize(job)
+        here = target or local_target()
+        return quantize(
+            QuantizationJob(base, self.folder / "q.onnx", precision, here, table, samples=samples)
+        )
 
     def network(self) -> onnx.ModelProto:
         """Return what was written."""
@@ -79,6 +83,22 @@ def test_a_graph_of_any_kind_is_quantized(name: str, tmp_path: Path) -> None:
         assert made.sqnr_db() > least, precision
         if precision is Precision.W8A8:
             assert any(tensor.data_type == TensorProto.INT8 for tensor in network.graph.initializer)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_of_any_kind_is_made_for_tensorrt(name: str, tmp_path: Path) -> None:
+    """All its pairs are symmetric int8, none before a bias, and it answers near the source."""
+    made = Made(GRAPHS[name](tmp_path / "m.onnx"))
+    told = made.quantize(Precision.W8A8, rounded=False, target=Target.TENSORRT)
+    assert told.target is Target.TENSORRT
+    network = made.network()
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
+    pairs = [n for n in network.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert pairs
+    for node in pairs:
+        assert values[node.input[2]].dtype == np.int8
+        assert not values[node.input[2]].any()
+    assert made.sqnr_db() > LEAST_DB[Precision.W8A8]
 
 
 @pytest.mark.parametrize(("build", "held"), [(branches, "If choice"), (loops, "Loop rounds")])
