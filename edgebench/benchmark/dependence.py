@@ -69,7 +69,9 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
     if n <= 1:
         return Worth(float(n), 1)
     at_q = _effect(_marks(samples, q), parts)
-    differ = at_q.unlikely < _DIFFER or _effect(_marks(samples, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
+    differ = at_q.unlikely < _DIFFER
+    if not differ and q != 0.5:  # noqa: PLR2004 - the median has answered for itself
+        differ = _effect(_marks(samples, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
     if differ:
         return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
     freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SCHEMA = 1
-"""1: the first."""
+SCHEMA = 2
+"""1: the first. 2: sessions say whether their calls came to rest; those before are warm-up."""
 
 NOT_TOLD = "not told"
 """Stands where a log of another tool does not say, and nobody else did."""
@@ -30,6 +30,14 @@ class Validity(enum.StrEnum):
     VALID = "VALID"
     DEGRADED = "DEGRADED"
     INVALID = "INVALID"
+
+
+class State(enum.StrEnum):
+    """Whether a session's calls came to rest; TOO_FEW do not show it."""
+
+    STEADY = "STEADY"
+    NEVER = "NEVER"
+    TOO_FEW = "TOO_FEW"
 
 
 class Span(enum.StrEnum):
@@ -111,6 +119,8 @@ class Session:
     coverage: which part of the graph the provider runs, in words. ended_by: `calls` or `time`.
     wait_share, steal_share: of the session's time, 0–1, that the process stood ready without a core,
     and that the hypervisor gave to others; None where the system does not tell.
+    steady: whether the calls came to rest, as `steady_state` says; those before are among the warm-up. None
+    where nobody looked: before schema 2, and in logs of other tools.
     origin: the log that the session was imported from, with its SHA-256; empty where edgebench measured.
     summary: what that log says in place of single timings.
     """
@@ -131,6 +141,7 @@ class Session:
     steal_share: float | None = None
     origin: str = ""
     summary: Summary | None = None
+    steady: State | None = None
 
 
 class Timed(Protocol):

@@ -18,11 +18,12 @@ from edgebench.benchmark.evidence import (
     LatencySamples,
     Measurement,
     Session,
+    State,
     Validity,
     session_differences,
 )
 from edgebench.benchmark.importers.log import ToolLog
-from edgebench.benchmark.steady import State, steady_state
+from edgebench.benchmark.steady import steady_state
 from edgebench.benchmark.validity import assess
 from edgebench.errors import InputError
 

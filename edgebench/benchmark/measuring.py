@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,12 @@ from edgebench.benchmark.evidence import (
     DeviceFacts,
     LatencySamples,
     Session,
+    State,
     Timing,
 )
 from edgebench.benchmark.inputs import LARGEST_BATCH, calls, grouping, logits, random_tensors, sample_tensors
 from edgebench.benchmark.request import BenchmarkRequest
+from edgebench.benchmark.steady import steady_state
 from edgebench.errors import MeasurementError
 from edgebench.progress import Progress
 from edgebench.storage import encode_json, sha256_bytes
@@ -84,11 +86,8 @@ class Measurer:
         session = _as_session(
             result, index=index, started=started, samples=relative, batch=group.batch, artifact=artifact
         )
-        samples = LatencySamples(
-            latency_ns=result.arrays["latency_ns"].astype(np.int64),
-            session=np.full(session.calls, index, np.int64),
-            warmup_ns=result.arrays["warmup_ns"].astype(np.int64),
-        )
+        timed, warmup = (result.arrays[name].astype(np.int64) for name in ("latency_ns", "warmup_ns"))
+        session, samples = at_rest(session, timed, warmup)
         files.write_session(request.out, session, samples, job)
         return session
 
@@ -189,6 +188,25 @@ class Measurer:
         done, total = count
         ending = ": kept from before" if kept else ""
         self.progress(f"{what} of {artifact.id}{ending}", done=done, total=total)
+
+
+def at_rest(
+    session: Session, timed: NDArray[np.int64], warmup: NDArray[np.int64]
+) -> tuple[Session, LatencySamples]:
+    """Return the session with the calls before it was steady moved to its warm-up, and its samples.
+
+    timed, warmup: int64[n] and int64[m], nanoseconds, in order. One that never is steady, or has too few
+    calls to show it, keeps them all, and says so.
+    """
+    found = steady_state(timed)
+    start = found.start if found.state is State.STEADY else 0
+    samples = LatencySamples(
+        latency_ns=timed[start:],
+        session=np.full(timed.size - start, session.index, np.int64),
+        warmup_ns=np.concatenate([warmup, timed[:start]]),
+    )
+    settled = replace(session, calls=timed.size - start, warmup_calls=warmup.size + start, steady=found.state)
+    return settled, samples
 
 
 def _as_session(

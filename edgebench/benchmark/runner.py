@@ -17,7 +17,7 @@ from edgebench import __version__
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
-from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
+from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session, State
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.request import BenchmarkRequest, check, parse_cores
 from edgebench.benchmark.validity import Strain, assess
@@ -125,7 +125,8 @@ class _Run:
             for session in finding.sessions
         ]
         strains = [Strain(session.wait_share, session.steal_share) for session in finding.sessions]
-        validity, reasons = assess(strains, medians)
+        restless = [session.index for session in finding.sessions if session.steady is State.NEVER]
+        validity, reasons = assess(strains, medians, restless)
         return replace(measured, validity=validity, validity_reasons=reasons)
 
 

@@ -8,7 +8,6 @@ makes a segment, and the calls' dependence is taken into the variance.
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from edgebench.benchmark.dependence import FloatArray, IntArray, Samples
 from edgebench.benchmark.distributions import normal_quantile, student_quantile
+from edgebench.benchmark.evidence import State
 
 MARGIN = 0.02
 """Levels this near to each other, as a share, are one level: nobody would cut a warm-up for less."""
@@ -40,14 +40,6 @@ _TREND = 0.996
 
 _SETTLING = 4
 """A decay has no last change: as many blocks as were warm-up go with them, so many at most."""
-
-
-class State(enum.StrEnum):
-    """Whether a session came to rest."""
-
-    STEADY = "STEADY"
-    NEVER = "NEVER"
-    TOO_FEW = "TOO_FEW"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,13 @@ THRESHOLDS = {
 }
 
 
-def assess(strains: Sequence[Strain], medians_ns: Sequence[float]) -> tuple[Validity, tuple[str, ...]]:
+def assess(
+    strains: Sequence[Strain], medians_ns: Sequence[float], restless: Sequence[int] = ()
+) -> tuple[Validity, tuple[str, ...]]:
     """Return the worst of all readings, and a reason for each that is not VALID.
 
-    medians_ns: the median latency of each session.
+    medians_ns: the median latency of each session. restless: the sessions that never became steady, which
+    speak for the time that they took and for no longer.
     """
     readings = {
         "wait_share": _worst(strain.wait_share for strain in strains),
@@ -58,6 +61,10 @@ def assess(strains: Sequence[Strain], medians_ns: Sequence[float]) -> tuple[Vali
             worst = Validity.INVALID
         elif worst is Validity.VALID:
             worst = Validity.DEGRADED
+    if restless:
+        which = ", ".join(map(str, restless))
+        reasons.append(f"the calls of session {which} never became steady")
+        worst = Validity.DEGRADED if worst is Validity.VALID else worst
     return worst, tuple(reasons)
 
 

@@ -45,8 +45,16 @@ class Answered:
 
 
 def standing(answered: Sequence[list[Answered]]) -> list[list[Answered]]:
-    """Return the answers with each FAIL taken back that chance may explain, so many gates being asked."""
-    asked = [one for of_subject in answered for one in of_subject if one.may_err]
+    """Return the answers with each FAIL taken back that chance may explain, so many gates being open.
+
+    Gates that pass do not count: they did not fail, and are known not to be near it.
+    """
+    asked = [
+        one
+        for of_subject in answered
+        for one in of_subject
+        if one.may_err and one.result.answer is not Answer.PASS
+    ]
     stand = standing_fails([one.fails_at for one in asked], [one.gate.confidence for one in asked])
     weak = [
         one
@@ -61,6 +69,6 @@ def standing(answered: Sequence[list[Answered]]) -> list[list[Answered]]:
 
 def _taken_back(one: Answered, asked: int) -> Answered:
     surer = replace(one.gate, confidence=shared(one.gate.confidence, asked))
-    reason = f"{one.result.reason}, but one of {asked} gates asked at once may fail so by chance"
+    reason = f"{one.result.reason}, but of {asked} gates that do not pass one may fail so by chance"
     needed = plans.to_settle(one.subject, surer, one.found)
     return replace(one, result=replace(one.result, answer=Answer.INCONCLUSIVE, reason=reason, needed=needed))

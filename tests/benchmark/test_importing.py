@@ -181,7 +181,7 @@ def test_calls_before_it_is_steady_are_warm_up(tmp_path: Path) -> None:
     found = evidence(tmp_path / "run", [log])
     samples = load_samples(tmp_path / "run", found.measurements[0])
     cut = samples.warmup_ns.size
-    assert 150 <= cut < 300
+    assert 150 <= cut <= 350  # a tenth of the calls goes with the slow ones, in blocks of one fortieth
     assert samples.latency_ns.max() < 20e6
     assert samples.latency_ns.size + cut == 1350
     assert f"its first {cut} calls were taken for warm-up" in found.notes[1]
@@ -194,7 +194,7 @@ def test_the_warm_up_of_a_long_log_is_found_too(tmp_path: Path) -> None:
     log = write(tmp_path / "r.csv", perf_test_rows([f"{t:.7g}" for t in seconds]))
     found = evidence(tmp_path / "run", [log])
     (session,) = found.measurements[0].sessions
-    assert 50_000 <= session.warmup_calls < 80_000
+    assert 50_000 <= session.warmup_calls <= 112_500
     assert session.calls + session.warmup_calls == 500_000
     assert load_samples(tmp_path / "run", found.measurements[0]).latency_ns.max() < 20e6
 

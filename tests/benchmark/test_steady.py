@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from series import autoregressive
 
-from edgebench.benchmark.steady import LEFT, State, steady_state
+from edgebench.benchmark.evidence import State
+from edgebench.benchmark.steady import LEFT, steady_state
 
 FloatArray = np.ndarray
 N = 2000

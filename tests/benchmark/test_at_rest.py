@@ -1,0 +1,79 @@
+"""What steadiness does to a measured session, and evidence written before it was looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebench.benchmark.evidence import SCHEMA, Session, State, Timing, Validity
+from edgebench.benchmark.evidence_files import EVIDENCE, read_evidence
+from edgebench.benchmark.measuring import at_rest
+from edgebench.benchmark.validity import Strain, assess
+from edgebench.errors import InputError
+
+SCHEMAS = Path(__file__).with_name("schemas")
+TIMING = Timing("onnxruntime", "1.0", "CPU", batch=1, threads=1, affinity=(), timed="a call")
+
+
+def session(calls: int, warmup: int) -> Session:
+    """Return a session's record as the agent's result gives it."""
+    return Session(2, "", 1, 1, 1, None, calls=calls, warmup_calls=warmup, samples="s", timing=TIMING)
+
+
+def times(level: np.ndarray) -> np.ndarray:
+    """Return calls of about a millisecond times the level, in nanoseconds."""
+    noise = np.random.default_rng(1).lognormal(0, 0.05, level.size)
+    return np.rint(1e6 * level * noise).astype(np.int64)
+
+
+def test_calls_before_rest_become_warm_up() -> None:
+    """A session that is slower at first keeps every timing, and counts those before it rests as warm-up."""
+    timed, warmup = times(np.where(np.arange(1000) < 150, 1.5, 1.0)), times(np.full(20, 3.0))
+    found, samples = at_rest(session(1000, 20), timed, warmup)
+    assert found.steady is State.STEADY
+    assert 700 <= found.calls <= 850
+    assert found.calls + found.warmup_calls == 1020
+    assert samples.latency_ns.size == found.calls
+    assert np.array_equal(np.concatenate([samples.warmup_ns, samples.latency_ns]), np.append(warmup, timed))
+    assert set(samples.session.tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("level", "state"),
+    [(np.linspace(1, 2, 1000), State.NEVER), (np.ones(100), State.TOO_FEW)],
+    ids=["drift", "few calls"],
+)
+def test_a_session_without_rest_keeps_its_calls(level: np.ndarray, state: State) -> None:
+    """Where calls never rest, or are too few to show it, none is cut, and the record says which."""
+    found, samples = at_rest(session(level.size, 0), times(level), np.zeros(0, np.int64))
+    assert (found.steady, found.calls, samples.latency_ns.size) == (state, level.size, level.size)
+
+
+def test_a_restless_session_degrades_the_measurement() -> None:
+    """A session that never rests is a reason, naming it; what is INVALID stays so."""
+    quiet, loud = Strain(0.0, 0.0), Strain(0.5, 0.0)
+    assert assess([quiet], [1.0], [2]) == (
+        Validity.DEGRADED,
+        ("the calls of session 2 never became steady",),
+    )
+    assert assess([loud], [1.0], [0])[0] is Validity.INVALID
+    assert assess([quiet], [1.0]) == (Validity.VALID, ())
+
+
+def test_evidence_of_schema_1_still_reads(tmp_path: Path) -> None:
+    """Evidence from before steadiness was looked at reads, and says that nobody looked."""
+    (tmp_path / EVIDENCE).write_bytes((SCHEMAS / "evidence_1.json").read_bytes())
+    found = read_evidence(tmp_path)
+    assert found.schema == 1
+    assert [session.steady for session in found.measurements[0].sessions] == [None] * 3
+
+
+def test_evidence_of_a_later_schema_is_refused(tmp_path: Path) -> None:
+    """What a later version wrote is not guessed at."""
+    later = json.loads((SCHEMAS / "evidence_1.json").read_text(encoding="utf-8")) | {"schema": SCHEMA + 1}
+    (tmp_path / EVIDENCE).write_text(json.dumps(later), encoding="utf-8")
+    with pytest.raises(InputError, match="later version"):
+        read_evidence(tmp_path)
