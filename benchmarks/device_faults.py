@@ -73,7 +73,7 @@ class Bed:
 
 def make_bed(folder: Path) -> Bed:
     """Return model and data, and what this machine answers without a link."""
-    model, data = save_classifier(folder / "model.onnx", width=4000), folder / "data.npz"
+    model, data = save_classifier(folder / "model.onnx", width=400), folder / "data.npz"
     rng = np.random.default_rng(0)
     np.savez(data, x=rng.normal(size=(64, 16)).astype(np.float32), y=rng.integers(0, 4, 64))
     run = api.benchmark([model], data=str(data), sessions=1, calls=10, out=folder / "here")

@@ -121,7 +121,9 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
     device.deploy(AGENT, remote)
     completed = device.run([device.python, str(remote), "--probe"], timeout_s=_PROBE_S)
     try:
-        answer = json.loads(completed.stdout)
+        answer = json.loads(
+            completed.stdout.strip().rpartition("\n")[2]
+        )  # old phones send warnings before it
         packages = {str(name): str(version) for name, version in answer["packages"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise DeviceError(

@@ -87,7 +87,7 @@ def ask_interpreter(device: RemoteDevice) -> Interpreter:
     """Return what Python a device has itself. Raises DeviceError where there is none."""
     path = device.named_python or "python3"
     done = device.run([path, "-c", _ASK], timeout_s=60)
-    words = done.stdout.split()
+    words = done.stdout.strip().rpartition("\n")[2].split()
     if done.returncode != 0 or len(words) < 4:  # noqa: PLR2004 the four that were asked for
         said = done.stderr.strip().splitlines()
         reason = f" ({said[-1]})" if said else " (is its C library glibc?)"
