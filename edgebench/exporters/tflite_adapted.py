@@ -41,8 +41,9 @@ def adapted(job: QuantizationJob) -> Adapted:
     ready = _rounded(job, job.samples, ends) if job.samples else Adapted(content, content, {}, ends)
     floats = list(dict.fromkeys([*ready.floats, *job.floats, *unread_results(content)]))
     made = _restored(ready, job.floats)
-    integers = job.precision is Precision.W8A8 and job.io is TensorIo.INT8
-    return replace(ready, content=mean_pools(made) if integers else made, floats=floats)
+    if job.precision is Precision.W8A8:  # int16 has steps enough for the means in any scale
+        made = mean_pools(made, floats=floats)
+    return replace(ready, content=made, floats=floats)
 
 
 def border_floats(graph: TfliteGraph, job: QuantizationJob) -> list[str]:

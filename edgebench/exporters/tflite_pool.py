@@ -1,4 +1,4 @@
-"""Global pooling whose means have a scale of their own, for files of nothing but integers.
+"""Global pooling in integers whose means have a scale of their own.
 
 LiteRT's int8 AVERAGE_POOL_2D gives its means in the scale of what it reads, most of which they never
 reach: on MLPerf Tiny's ResNet-8 they were left 43 of 256 steps, four fifths of all noise. MEAN computes
@@ -7,19 +7,24 @@ the same and rescales.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 
-def mean_pools(content: bytes) -> bytes:
-    """Return the float file with each AVERAGE_POOL_2D over a whole image as MEAN; without any, as it is."""
+def mean_pools(content: bytes, *, floats: Collection[str] = ()) -> bytes:
+    """Return the float file with each AVERAGE_POOL_2D over a whole image as MEAN; without any, as it is.
+
+    floats: tensors that are given in float, by name; there the scale is none.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    pools = [operator for operator in graph.operators if _is_global(model, graph, operator)]
+    found = [operator for operator in graph.operators if _is_global(model, graph, operator)]
+    pools = [pool for pool in found if graph.tensors[pool.outputs[0]].name.decode() not in floats]
     if not pools or any(buffer.offset > 1 for buffer in model.buffers):
         return content
     axes = _axes(model, graph)

@@ -44,3 +44,10 @@ def test_other_pooling_stays_as_it_is(changed: dict[str, int]) -> None:
     y = net.operator("AVERAGE_POOL_2D", [net.x], "y", [1, 1, 1, 8], "Pool2DOptions", **options)
     content = net.content(y)
     assert mean_pools(content) == content
+
+
+def test_pooling_that_stays_float_is_not_touched(tmp_path: Path) -> None:
+    """What is not quantized has no scale to lose: the file is itself."""
+    content = classifier(tmp_path / "m.tflite").read_bytes()
+    assert mean_pools(content, floats=["pooled"]) == content
+    assert "MEAN" in kinds(mean_pools(content, floats=["logits"]))
