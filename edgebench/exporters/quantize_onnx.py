@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _INT8_BITS = 8
 _GIVEN, _OWN = "graph_", "own_graph_"
 """How the names of what the conversion to float16 inserts begin, and what becomes of such names."""
-_NO_KERNELS = "ONNX Runtime's CPU has no int16 kernels: it computes in float between Q/DQ, slower than fp32"
+_NO_KERNELS = (
+    "ONNX Runtime's CPU has no int16 kernels: it computes in float between Q/DQ, no faster than fp32"
+)
 
 
 def quantize(job: QuantizationJob) -> QuantizationResult:
