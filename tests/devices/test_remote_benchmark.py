@@ -197,3 +197,21 @@ def test_this_machine_by_two_names_has_one_fingerprint(there: str) -> None:
     far, near = open_device(there).facts(), LocalDevice().facts()
     assert far.extra["fingerprint"] == near.extra["fingerprint"]
     assert (far.cores, far.memory_bytes, far.processor) == (near.cores, near.memory_bytes, near.processor)
+
+
+@pytest.mark.assets
+@OVER_BOTH
+def test_a_real_int8_model_answers_there_as_published(far: Far, assets: Path, tmp_path: Path) -> None:
+    """MLPerf Tiny's int8 keyword model has 90.2 % right over a link; the report names the device."""
+    model = assets / "mlperf_tiny_kws" / "models" / "kws_ref_model.tflite"
+    data = assets / "mlperf_tiny_kws" / "data" / "kws01.npz"
+    run = api.benchmark([model], device=far.name, data=str(data), sessions=1, calls=400, out=tmp_path / "run")
+    measured = api.read_evidence(run).measurements[0]
+    answers = load_answers(run, measured)
+    assert answers is not None
+    assert round(100 * float((answers.logits.argmax(1) == answers.labels).mean()), 2) == 90.2
+    assert load_samples(run, measured).latency_ns.size == 400
+    api.report(run)
+    page = (run / "report.html").read_text()
+    assert far.uri in page
+    assert measured.device.name in page
