@@ -101,9 +101,9 @@ def watch_onnx(
     """Return the distribution of every float tensor of an ONNX file, by name.
 
     samples: lists of arrays [1, ...] in the order of the graph's inputs. Of a large tensor some thousand
-    values a sample are watched; exact: its extremes too, at the cost of two more passes over it. The
-    input of a fused activation has the distribution of what the activation gives. Raises DataError where
-    there are no samples, or naming tensor and sample where a value is NaN or infinite.
+    values a sample are watched; exact, and of a transformer: its extremes too, for two more passes over
+    it. The input of a fused activation has the distribution of what the activation gives. Raises DataError
+    where there are no samples, or naming tensor and sample where a value is NaN or infinite.
     """
     first, samples = _first(samples)
     return watch(open_onnx(model, first, exact=exact), samples, progress=progress).distributions()
@@ -135,7 +135,8 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     lengths = {name: length for name, length in lengths.items() if length}
     if not lengths:
         raise ModelError("the graph computes nothing in float32: there is nothing to quantize")
-    tap = onnx_tap.insert(network, lengths, exact=exact)
+    # A transformer's rare large values are what its products cannot do without.
+    tap = onnx_tap.insert(network, lengths, exact=exact or attention.attends(network))
     session = _session(tap.model)
 
     def run(sample: list[Array]) -> NDArray[np.float32]:

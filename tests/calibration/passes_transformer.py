@@ -14,8 +14,10 @@ LARGE = (3, 17)
 """Channels whose gain is many times that of the others."""
 
 
-def transformer_layer(*, gain: float = 30.0, hidden: float = np.finfo(np.float32).min) -> ModelProto:
-    """Return norm, attention of one head, norm and two dense layers on x [1, 12, 32]; seed 0.
+def transformer_layer(
+    *, gain: float = 30.0, hidden: float = np.finfo(np.float32).min, tokens: int = TOKENS
+) -> ModelProto:
+    """Return norm, attention of one head, norm and two dense layers on x [1, tokens, 32]; seed 0.
 
     gain: of the large channels of the second norm, whose weights are as much smaller, and of one channel
     that the last layer reads. hidden: what the mask adds to the last three tokens' scores.
@@ -53,11 +55,11 @@ def transformer_layer(*, gain: float = 30.0, hidden: float = np.finfo(np.float32
     query, key, value = (dense(name, first, WIDTH, WIDTH) for name in ("query", "key", "value"))
     turned = node("Transpose", [key], "turned", perm=[0, 2, 1])
     scores = node("MatMul", [query, turned], "scores")
-    mask = constant("mask", np.where(np.arange(TOKENS) < TOKENS - 3, 0, hidden)[None, None])
+    mask = constant("mask", np.where(np.arange(tokens) < tokens - 3, 0, hidden)[None, None])
     looked = node("Softmax", [node("Add", [scores, mask], "masked")], "looked", axis=-1)
     seen = dense("join", node("MatMul", [looked, value], "seen"), WIDTH, WIDTH)
     second = norm("second", node("Add", ["x", seen], "middle"), gains)
     grown = node("Mul", [node("Sigmoid", [dense("up", second, WIDTH, WIDE, gains)], "gate"), "up"], "swish")
     spread = node("Mul", [grown, constant("uneven", uneven)], "spread")
     node("Add", ["middle", dense("down", spread, WIDE, WIDTH, uneven)], "y")
-    return model_of(nodes, [1, TOKENS, WIDTH], [1, TOKENS, WIDTH], constants)
+    return model_of(nodes, [1, tokens, WIDTH], [1, tokens, WIDTH], constants)

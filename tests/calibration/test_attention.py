@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
 from edgebench.calibration.attention import attends, float_between, steps
 from edgebench.calibration.attention_masks import masks
+from edgebench.calibration.onnx_tap import stride
 from edgebench.calibration.watch import watch_onnx
 from edgebench.errors import DataError, ModelError
 from edgebench.exporters.onnx_file import read_onnx
 from tests.calibration.passes_networks import model_of, residual_network
-from tests.calibration.passes_transformer import transformer_layer
+from tests.calibration.passes_transformer import WIDTH, transformer_layer
 from tests.calibration.test_passes_smooth import tokens
 
 
@@ -63,6 +65,17 @@ def test_a_mask_of_infinite_or_huge_numbers_is_no_fault(tmp_path: Path, hidden: 
     assert "masked" not in found
     assert {"first", "seen", "second", "spread"} <= set(found)
     assert all(values.lowest > -1e6 and values.highest < 1e6 for values in found.values())
+
+
+def test_of_a_transformer_the_true_extremes_are_watched(tmp_path: Path) -> None:
+    """A value that is far from all others is in the distribution, also between those that are picked."""
+    model = transformer_layer(tokens=400)
+    onnx.save(model, tmp_path / "net.onnx")
+    given = np.random.default_rng(1).normal(size=(1, 400, WIDTH)).astype(np.float32)
+    given[0, 1, 1] = 1000.0
+    assert stride(given.size) > 1
+    assert given.reshape(-1)[:: stride(given.size)].max() < 10
+    assert watch_onnx(tmp_path / "net.onnx", [[given]])["x"].highest == 1000.0
 
 
 def test_infinity_elsewhere_is_a_fault_still(tmp_path: Path) -> None:
