@@ -39,6 +39,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/fidelity.py --quick
 	$(BIN)/python benchmarks/calibration.py --quick
 	$(BIN)/python benchmarks/observers.py --quick
+	$(BIN)/python benchmarks/passes.py --quick
 	$(BIN)/python benchmarks/int8_accuracy.py --quick
 	$(BIN)/python benchmarks/error_rates.py --quick
 	$(BIN)/python benchmarks/time_to_decision.py --quick
