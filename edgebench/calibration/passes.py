@@ -37,12 +37,14 @@ class Adapted:
     """A graph made ready. ranges: in place of those of the table; floats: nodes to be left as they are.
 
     unrounded: the graph as it was before its weights were rounded; it computes what the given one did.
+    scaled: tensors whose channels were made alike; they do not hold what they did in the given graph.
     """
 
     model: ModelProto
     unrounded: ModelProto
     ranges: dict[str, Range]
     floats: list[str]
+    scaled: tuple[str, ...] = ()
 
 
 def adapt(
@@ -73,6 +75,7 @@ def adapt(
         unrounded=balanced.model,
         ranges={**measured_ranges(model, moved, samples, method), **summands, **balanced.ranges},
         floats=floats,
+        scaled=(*moved, *balanced.scaled),
     )
 
 

@@ -47,10 +47,14 @@ _MOST_ROWS, _STEPS = 1024, 255
 
 @dataclass(frozen=True, slots=True)
 class Balanced:
-    """A graph that computes the same. ranges: of what its matrix products read, exact over the samples."""
+    """A graph that computes the same. ranges: of what its matrix products read, exact over the samples.
+
+    scaled: tensors that no longer hold what they did.
+    """
 
     model: ModelProto
     ranges: dict[str, Range]
+    scaled: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,7 +81,7 @@ def balance(
             groups.setdefault(layer.taken, []).append(layer)
     balanced = ModelProto()
     balanced.CopyFrom(model)
-    ranges = {}
+    ranges, scaled = {}, []
     for taken, seen in _watch(model, groups, samples).items():
         matrices = [read_matrix(model, layer) for layer in groups[taken]]
         free = _norm(model, taken, len(matrices)) is not None
@@ -85,8 +89,9 @@ def balance(
         name = taken
         if factors is not None:
             name = _apply(balanced, taken, [layer.given for layer in groups[taken]], factors)
+            scaled += [taken] if name == taken else []
         ranges[name] = _range(seen, np.ones(1) if factors is None else factors)
-    return Balanced(balanced, ranges)
+    return Balanced(balanced, ranges, tuple(scaled))
 
 
 def unclipped(model: ModelProto, table: GraphTable) -> dict[str, Range]:

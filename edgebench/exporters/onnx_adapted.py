@@ -29,6 +29,7 @@ class _Beside:
 
     ranges: dict[str, Range]
     floats: tuple[str, ...]
+    scaled: tuple[str, ...]
 
 
 def adapted(network: ModelProto, job: QuantizationJob) -> Adapted:
@@ -61,13 +62,13 @@ def _rounded(network: ModelProto, job: QuantizationJob, samples: Path) -> Adapte
     beside = job.keep / "rounded.json"
     if beside.exists():
         found = read_json(beside, _Beside)
-        return Adapted(onnx.load(model), onnx.load(unrounded), found.ranges, list(found.floats))
+        return Adapted(onnx.load(model), onnx.load(unrounded), found.ranges, list(found.floats), found.scaled)
     made = _rounded(network, replace(job, keep=None), samples)
     with storage_errors(model):
         job.keep.mkdir(parents=True, exist_ok=True)
         onnx.save(made.model, model)
         onnx.save(made.unrounded, unrounded)
-    write_json(beside, _Beside(made.ranges, tuple(made.floats)))
+    write_json(beside, _Beside(made.ranges, tuple(made.floats), made.scaled))
     return made
 
 

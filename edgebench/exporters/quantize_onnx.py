@@ -135,7 +135,7 @@ def _static(job: QuantizationJob) -> QuantizationResult:
             tool.quantize_activation_tensor(name)
             tool.tensor_to_its_receiving_nodes.setdefault(name, []).append(reader)
     tool.quantize_model()
-    made = slim(in_order(tool.model.model))
+    made = slim(in_order(tool.model.model), scaled=ready.scaled)
     if not arithmetic.layers_only:
         made = shield_floats(made, ready.floats)
     with storage_errors(job.out):

@@ -13,10 +13,6 @@ SIGNATURE = "serving_default"
 """The signature that ai-edge-quantizer and LiteRT look for."""
 
 
-SCALED = "/scaled_channels"
-"""Ends the names of tensors whose channels are multiples of those that the float file has."""
-
-
 def identifier(name: str) -> str:
     """Return `name` as a signature may hold it: ASCII letters, digits, underscores; a letter first.
 

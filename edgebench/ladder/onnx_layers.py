@@ -20,6 +20,7 @@ from edgebench.exporters.onnx_file import read_onnx
 from edgebench.ladder.answers import plain_session
 from edgebench.ladder.noise import Noise, worst
 from edgebench.ladder.record import Anatomy, Layer, Mismatch
+from edgebench.ladder.scaled import scaled_notes
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -69,7 +70,8 @@ def _layers(
     errors = _measured(views, cuts, (plain, full, pieces), samples)
     made = {name: node for node in fp32.graph.node for name in node.output}
     parents = {name: _sources(name, made, set(views)) for name in views}
-    return tuple(_layer(name, made.get(name), parents[name], errors) for name in views), ()
+    layers = tuple(_layer(name, made.get(name), parents[name], errors) for name in views)
+    return layers, scaled_notes(name for node in quantized.graph.node for name in node.output)
 
 
 def _layer(name: str, node: NodeProto | None, parents: Sequence[str], errors: _Errors) -> Layer:

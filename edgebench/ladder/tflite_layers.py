@@ -17,17 +17,16 @@ import numpy as np
 from edgebench.artifact import Quantization
 from edgebench.exporters.real_values import stored_values
 from edgebench.exporters.tflite_file import tensor_specs
-from edgebench.exporters.tflite_names import SCALED
 from edgebench.ladder.answers import plain_interpreter
 from edgebench.ladder.noise import Noise
 from edgebench.ladder.record import Anatomy, Layer
+from edgebench.ladder.scaled import scaled_notes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgebench.exporters.samples import Array
 
-_SCALED = "tensors not compared because the int8 file scales their channels: {}"
 _PLAIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
@@ -103,8 +102,7 @@ def _layers(
         for index in operator.outputs
         if index in noises
     )
-    scaled = sum(name.endswith(SCALED) for name in got)
-    return layers, (_SCALED.format(scaled),) if scaled else ()
+    return layers, scaled_notes(got)
 
 
 def _layer(graph: _Graph, operator: _Operator, index: int, noises: dict[int, Noise]) -> Layer:

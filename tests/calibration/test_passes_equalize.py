@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,18 @@ import onnx
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
+from edgebench.artifact import Format, Precision
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import observe
 from edgebench.calibration.passes_equalize import channels, equalize, pairs
 from edgebench.calibration.passes_ranges import measured_ranges
+from edgebench.calibration.samples import write_samples
+from edgebench.calibration.target import Target
 from edgebench.calibration.watch import watch_onnx
+from edgebench.exporters.graph_ranges import RangesJob, find_ranges
+from edgebench.exporters.quantize_onnx import quantize as to_int8
+from edgebench.exporters.quantizers import QuantizationJob
+from edgebench.ladder.onnx_layers import onnx_anatomy
 from tests.calibration.passes_networks import SIDE, answers, model_of, noise, quantize, samples, session
 
 WIDTH = 12
@@ -167,3 +175,21 @@ def test_the_ranges_of_what_moved_are_measured_anew() -> None:
     assert after.highest != pytest.approx(before.highest, rel=0.05)
     seen = channels(equal, {"stem_r": 1}, given)["stem_r"].largest.max()
     assert after.highest == pytest.approx(seen, rel=1e-5)
+
+
+def test_the_ladder_compares_no_tensor_whose_channels_were_scaled(tmp_path: Path) -> None:
+    """The int8 file names such tensors so, and the ladder says how many; all it shows is near to float."""
+    base, given = tmp_path / "m.onnx", samples(32)
+    onnx.save(network(), base)
+    write_samples(tmp_path / "samples", len(given), given)
+    table = find_ranges(RangesJob(base, Format.ONNX, tmp_path / "samples", Method.MSE)).table
+    out = tmp_path / "out.onnx"
+    to_int8(QuantizationJob(base, out, Precision.W8A8, Target.ARM64, table, samples=tmp_path / "samples"))
+    names = {name for node in onnx.load(out).graph.node for name in node.output}
+    assert "stem_r/scaled_channels" in names
+    assert "stem_r" not in names
+    anatomy = onnx_anatomy(base, out, [np.concatenate([sample[0] for sample in given])])
+    (note,) = anatomy.notes
+    assert note.startswith("tensors not compared because the int8 file scales their channels: ")
+    assert anatomy.layers
+    assert all(layer.accumulated_db is None or layer.accumulated_db > 20 for layer in anatomy.layers)
