@@ -11,9 +11,11 @@ extra edgebench[torch], and [tensorflow] for ResNet-8.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,9 @@ def measure(trial: Trial, fmt: Format, folder: Path) -> dict[Method, tuple[float
     for method in Method:
         ranges = find_ranges(RangesJob(base, fmt, folder / "samples", method)).table
         out = folder / f"{method}.{fmt}"
-        QUANTIZERS[fmt](QuantizationJob(base, out, Precision.W8A8, local_target(), ranges))
+        job = QuantizationJob(base, out, Precision.W8A8, local_target(), ranges)
+        with contextlib.redirect_stdout(io.StringIO()):  # ai-edge-quantizer prints sizes
+            QUANTIZERS[fmt](replace(job, samples=folder / "samples", method=method))
         found = parity.compare("held back", wanted, parity.answers(out, fmt, (trial.held_back,)))
         agreement = 1.0 if found.agreement is None else found.agreement
         figures[method] = (float("inf") if found.sqnr_db is None else found.sqnr_db, 100 * (1 - agreement))
