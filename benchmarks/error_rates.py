@@ -77,12 +77,17 @@ class Tally:
         """Return the goals that these figures have to keep."""
         limit = ERROR + margin(ERROR, self.n)
         goals = [
-            Goal(f"{self.name}: {what}", count / self.n, f"<= {limit:.3f}", count / self.n <= limit)
+            Goal(
+                f"{self.name}: {what}",
+                float(count / self.n),
+                f"<= {limit:.3f}",
+                bool(count / self.n <= limit),
+            )
             for what, count in (("false GO", self.passed), ("false NO-GO", self.failed))
         ]
         if self.missed is None:
             return goals
-        held = 1 - self.missed / self.n
+        held = float(1 - self.missed / self.n)
         low, high = (0.93, 0.97) if self.independent else (0.90, 1.0)
         low, high = low - margin(low, self.n), min(1.0, high + margin(high, self.n))
         holds = low <= held <= high

@@ -24,6 +24,10 @@ Samples = NDArray[np.int64] | NDArray[np.float64]
 _LONGEST = 1 << 16
 """Longer series are averaged in runs before their autocovariance is taken: it costs memory otherwise."""
 
+_NOTABLE, _LEAST_FREEDOM = 1.25, 6
+"""An effect beyond the noise of its estimate is known, in a tail, by half a degree of freedom
+for each cluster there, and by this many at least."""
+
 _EXPECTED = 5
 """Fewer calls beyond the percentile in a session do not show whether sessions differ (Cochran's rule)."""
 
@@ -112,6 +116,8 @@ def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
     within, lags = _long_run([centred[part] for part in parts])
     within = max(1.0, within / variance)
     freedom = n / (2 * lags + 1)
+    if within > _NOTABLE:
+        freedom = min(freedom, max(_LEAST_FREEDOM, n * min(share, 1 - share) / within / 2))
     if len(parts) == 1:
         return _Effect(within, within, freedom, unlikely=1.0)
     squares = sum(float(centred[part].sum()) ** 2 / (part.stop - part.start) for part in parts)

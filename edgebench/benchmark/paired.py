@@ -73,7 +73,8 @@ def metric_loss(  # noqa: PLR0917 - two models, their samples, how sure
 
     baseline, candidate: outputs [N, …] of the same samples. labels: [N, …]. The bounds are bias-corrected
     and accelerated (Efron, JASA 82, 1987, 171–185), the acceleration from a jackknife over at most 200
-    groups of samples. The same seed gives the same bounds.
+    groups of samples, or plain percentiles where those lie further out: alone the first err in 6–7 % of
+    the cases where they say 5 %, with some hundred samples. The same seed gives the same bounds.
     """
     n = len(labels)
     first, second = metric.prepare(baseline, labels), metric.prepare(candidate, labels)
@@ -109,7 +110,7 @@ def _acceleration(loss: Resampled, n: int, rng: np.random.Generator) -> float:
 
 
 def _accelerated(drawn: FloatArray, found: float, acceleration: float, confidence: float) -> Bounds:
-    """Return the bias-corrected and accelerated bounds, each at `confidence`."""
+    """Return the outer of the bias-corrected and accelerated and of the plain percentile bounds."""
     if len(drawn) == 0 or np.ptp(drawn) == 0:
         return Bounds(None, None)
     below = float((drawn < found).mean() + (drawn == found).mean() / 2)
@@ -119,4 +120,5 @@ def _accelerated(drawn: FloatArray, found: float, acceleration: float, confidenc
         z = shift + normal_quantile(level)
         return float(np.quantile(drawn, normal_below(shift + z / (1 - acceleration * z))))
 
-    return Bounds(end(1 - confidence), end(confidence))
+    lower, upper = (float(np.quantile(drawn, level)) for level in (1 - confidence, confidence))
+    return Bounds(min(lower, end(1 - confidence)), max(upper, end(confidence)))
