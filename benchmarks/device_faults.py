@@ -86,13 +86,6 @@ def answers_of(run: Path) -> np.ndarray:
     return np.empty(0) if answers is None else answers.logits
 
 
-def later(seconds: float, act: Callable[[], object]) -> None:
-    """Act after some time, in a thread."""
-    timer = threading.Timer(seconds, act)
-    timer.daemon = True
-    timer.start()
-
-
 def faults(far: Linked, volume: int, seconds: float, count: int) -> Iterator[Fault]:
     """Yield `count` cuts by bytes, cuts by time, killed hosts, and full disks where they can be had.
 
@@ -102,7 +95,8 @@ def faults(far: Linked, volume: int, seconds: float, count: int) -> Iterator[Fau
         yield Fault(f"cut after {int(place):,} bytes", partial(far.link.cut_after, int(place)))
     times = np.linspace(0.1, 0.95, max(count // 5, 2)) * seconds
     for moment in times:
-        yield Fault(f"cut after {moment:.1f} s", partial(later, float(moment), far.link.cut))
+        timer = threading.Timer(float(moment), far.link.cut)
+        yield Fault(f"cut after {moment:.1f} s", timer.start, timer.cancel)  # or it cuts the next point's run
     for moment in times[:: max(len(times) // 4, 1)]:
         yield Fault(f"host killed after {moment:.1f} s", partial(time.sleep, float(moment)), kills_host=True)
     if far.phone is not None:
