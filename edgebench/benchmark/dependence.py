@@ -41,11 +41,13 @@ class Worth:
     """What dependent calls are worth: `calls` independent ones, known with `freedom` degrees of freedom.
 
     sessions_differ: the sessions are the units then, and freedom is one less than their number.
+    stretches: how many runs there are as long as calls are alike.
     """
 
     calls: float
     freedom: int
     sessions_differ: bool = False
+    stretches: float = math.inf
 
     def at(self, confidence: float) -> int:
         """Return how many independent calls an interval at `confidence` may count on.
@@ -79,7 +81,7 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
     if differ:
         return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
     freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))
-    return Worth(n / at_q.within, freedom)
+    return Worth(n / at_q.within, freedom, stretches=at_q.stretches)
 
 
 def session_parts(session: IntArray) -> list[slice]:
@@ -99,6 +101,7 @@ class _Effect:
     between: float
     freedom: float
     unlikely: float
+    stretches: float = math.inf
 
 
 def _marks(samples: Samples, q: float) -> BoolArray:
@@ -115,18 +118,19 @@ def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
     centred: FloatArray = marks.astype(np.float64) - share
     within, lags = _long_run([centred[part] for part in parts])
     within = max(1.0, within / variance)
-    freedom = n / (2 * lags + 1)
+    freedom = stretches = n / (2 * lags + 1)
     if within > _NOTABLE:
         freedom = min(freedom, max(_LEAST_FREEDOM, n * min(share, 1 - share) / within / 2))
     if len(parts) == 1:
-        return _Effect(within, within, freedom, unlikely=1.0)
+        return _Effect(within, within, freedom, 1.0, stretches)
     squares = sum(float(centred[part].sum()) ** 2 / (part.stop - part.start) for part in parts)
     between = squares / (len(parts) - 1) / variance
     if 2 * lags * len(parts) >= n:
         return _Effect(within, between, freedom, unlikely=0.0)
     if n * min(share, 1 - share) < _EXPECTED * len(parts):
-        return _Effect(within, between, freedom, unlikely=1.0)
-    return _Effect(within, between, freedom, f_tail(between / within, len(parts) - 1, freedom))
+        return _Effect(within, between, freedom, 1.0, stretches)
+    unlikely = f_tail(between / within, len(parts) - 1, freedom)
+    return _Effect(within, between, freedom, unlikely, stretches)
 
 
 def _long_run(series: list[FloatArray]) -> tuple[float, int]:

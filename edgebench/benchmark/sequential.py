@@ -27,7 +27,7 @@ LEAST = 200
 """Fewer calls do not show how they depend on each other, so that no look is taken before."""
 
 _KNOWN = 40
-"""Degrees of freedom from which the far tail that a look asks for is known of dependent calls. With fewer,
+"""Stretches of like calls from which the far tail that a look asks for is known. With fewer,
 two modes that a session visits once or twice passed a median wrongly in 11 of 100 simulated measurements."""
 
 _NODES = 80
@@ -159,6 +159,6 @@ def look_at_latency(  # noqa: PLR0917 - the samples, the question, the plan
     if have < plan.looks[used]:
         return Look(Step.GO_ON, None, used, more=plan.looks[used] - have)
     value = worth(samples, session, q)
-    known = value.sessions_differ or value.freedom >= _KNOWN
+    known = value.sessions_differ or value.stretches >= _KNOWN
     bounds = bounds_at_worth(samples, value, q, plan.look_confidence) if known else Bounds(None, None)
     return look(bounds, limit, plan, used, have)
