@@ -8,7 +8,8 @@ size and latency beside fp32. Peers run at the settings their documentation reco
 Goals, for each runtime: churn no larger than any peer's on any model and at most 0.7 of the best single
 peer's in the mean; 3 dB more in the mean; no peer significantly more accurate; size at most 0.30 of
 fp32. Recipes that keep activations in float (w8a32), which the tools recommend for transformers, are
-printed beside them and count on single models, not in the means. Needs the extras edgebench[torch] and edgebench[tensorflow]; NNCF runs where it is installed.
+printed beside them and count on single models, not in the means. Needs the extras edgebench[torch] and
+edgebench[tensorflow]; NNCF runs where it is installed.
 """
 
 from __future__ import annotations
