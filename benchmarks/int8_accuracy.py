@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import arguments, finish, machine, table
-from int8_figures import OURS, Row, answers, goals, latencies, row
+from int8_figures import OURS, Row, answers, goals, latencies, least_bytes, row
 from int8_makers import RefusedError, Task, check_runs, export, peers
 from int8_models import Case, cases
 
@@ -55,7 +55,12 @@ def _rows(case: Case, runtime: str, fp32: Path, made: dict[str, Path]) -> list[R
     seconds = latencies([fp32, *made.values()], feeds[0])
     before = answers(fp32, feeds)
     right = float((before.argmax(1) == case.labels).mean() * 100)
-    print(f"{case.name} {runtime}: fp32 {right:.2f} %, {seconds[0] * 1e3:.3f} ms", flush=True)
+    size = fp32.stat().st_size
+    print(
+        f"{case.name} {runtime}: fp32 {right:.2f} %, {seconds[0] * 1e3:.3f} ms, {size} bytes, "
+        f"of which int8 weights, scales and biases alone are {least_bytes(fp32) / size:.3f}",
+        flush=True,
+    )
     return [
         row(
             (case.name, runtime, who),

@@ -94,6 +94,27 @@ def _real(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     return (values.astype(np.float32) - zero) * scale
 
 
+def least_bytes(path: Path) -> int:
+    """Return what an fp32 file's layers need in int8 whatever the format: weights, scales and biases.
+
+    One byte a weight, and eight an output channel: of a scale in float32 and a bias in int32.
+    """
+    return sum(layer.outputs * (layer.windows.columns + 8) for layer in _layers(path))
+
+
+def _layers(path: Path) -> Sequence[Any]:
+    if path.suffix == ".onnx":
+        import onnx
+
+        from edgebench.calibration.passes_layers import layers
+
+        return layers(onnx.load(path))
+    from edgebench.calibration.passes_tflite_layers import layers as tflite_layers
+    from edgebench.calibration.tflite_graph import TfliteGraph
+
+    return tflite_layers(TfliteGraph(path.read_bytes()))
+
+
 def answers(path: Path, feeds: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
     """Return the scores of every sample, float64 [N, classes]."""
     run = runner(path)
