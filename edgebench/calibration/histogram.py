@@ -128,12 +128,12 @@ class Histograms:
         """Make each range hold values up to `largest`, adding neighbouring bins up."""
         needed = np.maximum(np.frexp(largest)[1].astype(np.int64), _LEAST_EXPONENT)
         wider = np.flatnonzero(needed > self._exponent)
-        for i in wider:
+        for i in wider if self._samples > 1 else ():  # before the first sample is counted there is nothing
             for _ in range(min(int(needed[i] - self._exponent[i]), self._bins.bit_length())):
                 for fold in range(self._folds):
                     self._counts[fold, i] = _folded(self._counts[fold, i])
-            self._exponent[i] = needed[i]
         if wider.size:
+            self._exponent[wider] = needed[wider]
             self._bins_per_unit = self._scale_of_values()
 
     def _count(self, values: NDArray[np.float32], fold: int) -> None:

@@ -130,14 +130,16 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     found = {name: length for name, length in found.items() if name not in masks}
     lengths = {name: length for name, length in found.items() if length is not None}
     if len(lengths) < len(found):
-        counted = _session(onnx_tap.with_lengths(network, list(found))).run(None, feed(sample))[0]
+        counting = onnx_tap.with_lengths(network, list(found)).SerializeToString()
+        counted = _session(counting).run(None, feed(sample))[0]
         lengths = dict(zip(found, (int(n) for n in counted), strict=True))
     lengths = {name: length for name, length in lengths.items() if length}
     if not lengths:
         raise ModelError("the graph computes nothing in float32: there is nothing to quantize")
     # A transformer's rare large values are what its products cannot do without.
     tap = onnx_tap.insert(network, lengths, exact=exact or attention.attends(network))
-    session = _session(tap.model)
+    content = tap.model.SerializeToString()
+    session = _session(content)
 
     def run(sample: list[Array]) -> NDArray[np.float32]:
         (values,) = session.run(None, feed(sample))
@@ -145,7 +147,7 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
 
     fused = onnx_tap.fused_activations(network).items()
     same_as = {before: after for before, after in fused if after in lengths}
-    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as, 3 * network.ByteSize())
+    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as, 3 * len(content))
 
 
 def open_tflite(model: Path, *, exact: bool) -> Watchable:
@@ -182,13 +184,13 @@ def _feeds(network: Any) -> Any:
     return feed
 
 
-def _session(model: Any) -> Any:
+def _session(content: bytes) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # onnxruntime's errors share no base but Exception
         raise ModelError(f"ONNX Runtime cannot watch the graph: {' '.join(str(err).split())[:300]}") from err
