@@ -189,6 +189,7 @@ def _session(content: bytes) -> Any:
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    options.enable_mem_pattern = False  # one plan for all tensors costs as much as two samples
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
