@@ -17,6 +17,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 VALUES = 2048
 """Values of each tensor that are watched per sample; smaller tensors are watched whole."""
 _PREFIX = "edgebench_tap_"
+_IMAGE = 4
+"""Axes of a batch of images: batch, channels, height, width."""
 _SMALL = 1024
 """Values of a constant that shape inference may want to look into."""
 
@@ -31,18 +33,18 @@ class Tap:
     sizes: tuple[int, ...]
 
 
-def watched(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, int | None]:
+def watched(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, tuple[int, ...] | None]:
     """Return the float tensors to watch, in the graph's order: real inputs and results of nodes.
 
-    shapes: of the inputs for one sample. Each name has how many values its tensor holds; None where the
+    shapes: of the inputs for one sample. Each name has the shape of its tensor; None where the inputs'
     shapes do not tell. The input of an activation that the runtime fuses into the node before it is left
     out: it has the range of what the activation gives, and watching it would undo the fusion.
     """
-    fused, lengths = set(fused_activations(model)), _float_lengths(model, shapes)
+    fused, found = set(fused_activations(model)), _float_shapes(model, shapes)
     inputs = [entry.name for entry in model.graph.input]
     results = [name for node in model.graph.node for name in node.output if name]
     names = dict.fromkeys([*inputs, *results])
-    return {name: lengths[name] for name in names if name in lengths and name not in fused}
+    return {name: found[name] for name in names if name in found and name not in fused}
 
 
 def fused_activations(model: ModelProto) -> Mapping[str, str]:
@@ -63,20 +65,26 @@ def fused_activations(model: ModelProto) -> Mapping[str, str]:
     }
 
 
-def insert(model: ModelProto, lengths: Mapping[str, int], *, exact: bool = False) -> Tap:
+def insert(model: ModelProto, shapes: Mapping[str, Sequence[int]], *, exact: bool = False) -> Tap:
     """Return the graph with a sample of each tensor's values as its only output.
 
-    lengths: the tensors to watch and how many values each has for one sample. exact: let the lowest and
-    the highest value be among those taken, which costs two passes over every tensor.
+    shapes: of the tensors to watch, for one sample. exact: let the lowest and the highest value be among
+    those taken, which costs two passes over every tensor.
     """
     tapped = ModelProto()
     tapped.CopyFrom(model)
     nodes, constants, parts, sizes = [], [], [], []
     constants.append(numpy_helper.from_array(np.array([-1], np.int64), f"{_PREFIX}flat"))
-    for index, (name, length) in enumerate(lengths.items()):
+    for index, (name, shape) in enumerate(shapes.items()):
+        every = 1 if exact else _places_between(shape)
+        taken, length = name, math.prod(shape)
+        if every > 1:
+            taken, length = f"{_PREFIX}places_{index}", math.prod(_thinned(shape, every))
+            settings = {"kernel_shape": [1, 1], "strides": [every, every]}
+            nodes.append(helper.make_node("AveragePool", [name], [taken], **settings))
         step = stride(length)
         flat, part = f"{_PREFIX}flat_{index}", f"{_PREFIX}part_{index}"
-        nodes.append(helper.make_node("Reshape", [name, f"{_PREFIX}flat"], [flat if step > 1 else part]))
+        nodes.append(helper.make_node("Reshape", [taken, f"{_PREFIX}flat"], [flat if step > 1 else part]))
         if step > 1:
             bounds = ((0, "start"), (length, "end"), (0, "axis"), (step, "step"))
             ids = [f"{_PREFIX}{what}_{index}" for _, what in bounds]
@@ -100,7 +108,22 @@ def insert(model: ModelProto, lengths: Mapping[str, int], *, exact: bool = False
     tapped.graph.output.append(
         helper.make_tensor_value_info(f"{_PREFIX}values", TensorProto.FLOAT, [sum(sizes)])
     )
-    return Tap(tapped, f"{_PREFIX}values", tuple(lengths), tuple(sizes))
+    return Tap(tapped, f"{_PREFIX}values", tuple(shapes), tuple(sizes))
+
+
+def _places_between(shape: Sequence[int]) -> int:
+    """Return the step between the places of a large image that are looked at; 1 for all of them.
+
+    An average over one place is the place itself, NaN too, and ONNX Runtime takes it in the blocked
+    layout of its convolutions: only what is left is put in order. Twice the values that are watched stay.
+    """
+    if len(shape) != _IMAGE or shape[0] != 1:
+        return 1
+    return max(1, min(math.isqrt(math.prod(shape) // (2 * VALUES)), *shape[2:]))
+
+
+def _thinned(shape: Sequence[int], every: int) -> tuple[int, ...]:
+    return (*shape[:2], *(math.ceil(side / every) for side in shape[2:]))
 
 
 def with_lengths(model: ModelProto, names: Sequence[str]) -> ModelProto:
@@ -128,8 +151,10 @@ def stride(length: int) -> int:
     return step if step == 1 or step % 2 else step + 1
 
 
-def _float_lengths(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> dict[str, int | None]:
-    """Return how many values each float tensor holds, as far as the inputs' shapes tell."""
+def _float_shapes(
+    model: ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...] | None]:
+    """Return the shape of each float tensor, as far as the inputs' shapes tell."""
     from onnx import shape_inference
 
     fixed = _without_weights(model)
@@ -139,13 +164,13 @@ def _float_lengths(model: ModelProto, shapes: Mapping[str, Sequence[int]]) -> di
     for entry in fixed.graph.output:
         entry.type.tensor_type.ClearField("shape")
     inferred = shape_inference.infer_shapes(fixed)
-    lengths: dict[str, int | None] = {}
+    found: dict[str, tuple[int, ...] | None] = {}
     for entry in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         kind = entry.type.tensor_type
         if kind.elem_type == TensorProto.FLOAT:
             known = kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
-            lengths[entry.name] = math.prod(d.dim_value for d in kind.shape.dim) if known else None
-    return lengths
+            found[entry.name] = tuple(d.dim_value for d in kind.shape.dim) if known else None
+    return found
 
 
 def _without_weights(model: ModelProto) -> ModelProto:

@@ -7,6 +7,7 @@ than one inference.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,17 +128,17 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     feed = _feeds(network)
     found = onnx_tap.watched(network, {name: array.shape for name, array in feed(sample).items()})
     masks = attention_masks.masks(attention.steps(network))  # they may be infinite, and stay float
-    found = {name: length for name, length in found.items() if name not in masks}
-    lengths = {name: length for name, length in found.items() if length is not None}
-    if len(lengths) < len(found):
+    found = {name: shape for name, shape in found.items() if name not in masks}
+    shapes = {name: shape for name, shape in found.items() if shape is not None}
+    if len(shapes) < len(found):
         counting = onnx_tap.with_lengths(network, list(found)).SerializeToString()
         counted = _session(counting).run(None, feed(sample))[0]
-        lengths = dict(zip(found, (int(n) for n in counted), strict=True))
-    lengths = {name: length for name, length in lengths.items() if length}
-    if not lengths:
+        shapes = dict(zip(found, ((int(n),) for n in counted), strict=True))
+    shapes = {name: shape for name, shape in shapes.items() if math.prod(shape)}
+    if not shapes:
         raise ModelError("the graph computes nothing in float32: there is nothing to quantize")
     # A transformer's rare large values are what its products cannot do without.
-    tap = onnx_tap.insert(network, lengths, exact=exact or attention.attends(network))
+    tap = onnx_tap.insert(network, shapes, exact=exact or attention.attends(network))
     content = tap.model.SerializeToString()
     session = _session(content)
 
@@ -146,8 +147,9 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
         return values  # type: ignore[no-any-return]  # onnxruntime is untyped
 
     fused = onnx_tap.fused_activations(network).items()
-    same_as = {before: after for before, after in fused if after in lengths}
-    return Watchable(tap.names, tap.sizes, sum(lengths.values()), run, same_as, 3 * len(content))
+    same_as = {before: after for before, after in fused if after in shapes}
+    values = sum(math.prod(shape) for shape in shapes.values())
+    return Watchable(tap.names, tap.sizes, values, run, same_as, 3 * len(content))
 
 
 def open_tflite(model: Path, *, exact: bool) -> Watchable:
