@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 .PHONY: demo test device-tools check acceptance benchmarks docs dist clean
 
 demo: $(VENV)/.torch
-	$(BIN)/edgebench demo || { test $$? -eq 3 && echo 'INCONCLUSIVE: this machine was too busy to measure; its report says where'; }
+	$(BIN)/edgebench demo || { test $$? -eq 3 && echo 'INCONCLUSIVE: the gates could not be decided on this machine; the report says what would settle each'; }
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not acceptance" --cov --cov-report=term

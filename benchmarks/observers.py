@@ -58,6 +58,15 @@ def trials(folder: Path, *, quick: bool) -> Iterator[Trial]:
     yield Trial(int8_models.resnet8(), images.astype(np.float32))
 
 
+def each(measured: Iterator[Trial], folder: Path) -> Iterator[tuple[Trial, Format, Path]]:
+    """Yield each trial with each runtime, and a new folder for its files."""
+    for index, trial in enumerate(measured):
+        for fmt in (Format.ONNX, Format.TFLITE):
+            own = folder / f"{index}-{fmt}"
+            own.mkdir()
+            yield trial, fmt, own
+
+
 def measure(trial: Trial, fmt: Format, folder: Path) -> dict[Method, tuple[float, float]]:
     """Return SQNR in dB and churn in per cent by observer."""
     case = trial.case
@@ -84,15 +93,11 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     rows, figures = [], []
     with tempfile.TemporaryDirectory(prefix="edgebench-bench-") as name:
-        for index, trial in enumerate(trials(Path(name), quick=options.quick)):
-            for fmt in (Format.ONNX, Format.TFLITE):
-                folder = Path(name) / f"{index}-{fmt}"
-                folder.mkdir()
-                found = measure(trial, fmt, folder)
-                label = f"{trial.case.name} {fmt}"
-                cells = [f"{found[method][0]:.1f} / {found[method][1]:.2f}" for method in Method]
-                rows.append([label, str(len(trial.held_back)), *cells])
-                figures.append({"model": trial.case.name, "format": fmt, "figures": found})
+        for trial, fmt, folder in each(trials(Path(name), quick=options.quick), Path(name)):
+            found = measure(trial, fmt, folder)
+            cells = [f"{found[method][0]:.1f} / {found[method][1]:.2f}" for method in Method]
+            rows.append([f"{trial.case.name} {fmt}", str(len(trial.held_back)), *cells])
+            figures.append({"model": trial.case.name, "format": fmt, "figures": found})
     means = {method: float(np.mean([entry["figures"][method][0] for entry in figures])) for method in Method}
     rows.append(["mean", "", *(f"{means[method]:.1f}" for method in Method)])
     print(f"{machine()}; {local_target()}; dB of signal over noise / churn in %\n")

@@ -7,7 +7,7 @@ the same runtime, dB, and seconds that quantizing takes.
 
 Goals: in the mean over models and runtimes no pass costs anything (0.1 dB), and all together bring at
 least 3 dB; each one but the balancing of layer normalization, which needs a transformer, brings at least
-half a decibel on one model. Needs the extras edgebench[torch] and, for some models, [tensorflow].
+1 dB on one model. Needs the extras edgebench[torch] and, for some models, [tensorflow].
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RECIPES: dict[str, Collection[Pass]] = {
     "none": frozenset(),
     **{f"no {left_out}": ALL_PASSES - {left_out} for left_out in WITHOUT},
 }
-COSTS_DB, TOGETHER_DB, ONCE_DB = 0.1, 3.0, 0.5
+COSTS_DB, TOGETHER_DB, ONCE_DB = 0.1, 3.0, 1.0
 
 
 def trials(folder: Path, *, quick: bool) -> Iterator[observers.Trial]:
@@ -116,15 +116,12 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     rows, figures = [], []
     with tempfile.TemporaryDirectory(prefix="edgebench-bench-") as name:
-        for index, trial in enumerate(trials(Path(name), quick=options.quick)):
-            for fmt in (Format.ONNX, Format.TFLITE):
-                folder = Path(name) / f"{index}-{fmt}"
-                folder.mkdir()
-                found = measure(trial, fmt, folder)
-                label = f"{trial.case.name} {fmt}"
-                rows.append([label, *(f"{found[r][0]:.1f} / {found[r][1]:.1f}" for r in RECIPES)])
-                print(" ".join(rows[-1]), flush=True)
-                figures.append({"model": trial.case.name, "format": fmt, "figures": found})
+        for trial, fmt, folder in observers.each(trials(Path(name), quick=options.quick), Path(name)):
+            found = measure(trial, fmt, folder)
+            cells = (f"{found[recipe][0]:.1f} / {found[recipe][1]:.1f}" for recipe in RECIPES)
+            rows.append([f"{trial.case.name} {fmt}", *cells])
+            print(" ".join(rows[-1]), flush=True)
+            figures.append({"model": trial.case.name, "format": fmt, "figures": found})
     plain = [{recipe: entry["figures"][recipe][0] for recipe in RECIPES} for entry in figures]
     rows.append(["mean", *(f"{np.mean([entry[recipe] for entry in plain]):.1f}" for recipe in RECIPES)])
     print(f"{machine()}; {local_target()}; dB of signal over noise / seconds\n")
