@@ -105,6 +105,13 @@ def in_parts(layers: Sequence[LayerT]) -> Iterator[list[LayerT]]:
         yield part
 
 
+def rounding_steps(layers: Sequence[Windowed]) -> list[str]:
+    """Return what was done to the weights of layers, in words: some are too wide to round by samples."""
+    wide = [layer.given for layer in layers if layer.windows.columns > _MOST_COLUMNS]
+    nearest = f"weights rounded to the nearest, more than {_MOST_COLUMNS} an output: {', '.join(wide)}"
+    return ["weights rounded by calibration samples", *([nearest] if wide else [])]
+
+
 def _empty(windows: Windows) -> Moments:
     size = windows.columns
     return Moments(0, np.zeros((windows.groups, size)), np.zeros((windows.groups, size, size)))

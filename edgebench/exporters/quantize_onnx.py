@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Precision
 from edgebench.calibration.attention import float_between
 from edgebench.calibration.observers import Range
+from edgebench.calibration.passes import Adapted
 from edgebench.calibration.passes_floats import shield_floats
 from edgebench.calibration.passes_kept import set_aside
+from edgebench.calibration.passes_layers import layers
 from edgebench.calibration.passes_order import in_order
 from edgebench.calibration.passes_size import slim
+from edgebench.calibration.passes_sums import rounding_steps
 from edgebench.calibration.target import Arithmetic
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_adapted import adapted
@@ -140,22 +143,22 @@ def _static(job: QuantizationJob) -> QuantizationResult:
         made = shield_floats(made, ready.floats)
     with storage_errors(job.out):
         job.out.write_bytes(put_back(made).SerializeToString())
-    told = _told(job, arithmetic, ready.floats)
+    told = _told(job, arithmetic, ready)
     steps = ("in float: all of the transformer but products with constants",) if between else ()
     return replace(
         told, steps=(*told.steps, *steps), notes=(*told.notes, *float_notes(network, made, ready.floats))
     )
 
 
-def _told(job: QuantizationJob, arithmetic: Arithmetic, floats: Sequence[str]) -> QuantizationResult:
+def _told(job: QuantizationJob, arithmetic: Arithmetic, ready: Adapted) -> QuantizationResult:
     """Return what was done, for the manifest, and what the user has to know of it."""
     kind = f"{'' if arithmetic.signed else 'u'}int{arithmetic.activation_bits}"
     step = f"Q/DQ: {kind} activations, int8 weights of {arithmetic.weight_bits} bits per channel"
     wide = job.precision is Precision.W8A16
     steps = [step if wide else f"{step} for {job.target}"]
     steps += ["zero points 0; what layers give and biases in float"] if arithmetic.layers_only else []
-    steps += ["weights rounded by calibration samples"] if job.samples else []
-    steps += [f"in float: {', '.join(floats)}"] if floats else []
+    steps += rounding_steps(layers(ready.unrounded)) if job.samples else []
+    steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
     return QuantizationResult(
         tuple(steps), notes=(_NO_KERNELS,) if wide else (), target=None if wide else job.target
     )

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Precision, TensorIo
+from edgebench.calibration.passes_sums import rounding_steps
 from edgebench.calibration.passes_tflite import Adapted
+from edgebench.calibration.passes_tflite_layers import layers
 from edgebench.calibration.target import Target
+from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ExportError, MissingExtraError
 from edgebench.exporters.quantizers import QuantizationJob, QuantizationResult, activation_ranges
 from edgebench.exporters.tflite_adapted import adapted
@@ -21,10 +24,11 @@ from edgebench.exporters.tflite_renew import renewed
 from edgebench.exporters.tflite_scopes import pattern_of
 from edgebench.exporters.tflite_size import slim
 from edgebench.exporters.tflite_transformer import (
+    PRODUCTS,
+    REST,
     is_transformer,
     load_recipe,
     static_recipe,
-    transformer_steps,
 )
 from edgebench.storage import storage_errors
 
@@ -105,12 +109,12 @@ def _static(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResu
     if is_transformer(job):
         load_recipe(tool)
         _keep_layers(tool, ready, ready.floats)
-        return QuantizationResult(transformer_steps(job, ready.floats), versions=_version())
+        return QuantizationResult((*_steps(PRODUCTS, job, ready), REST), versions=_version())
     tool.load_quantization_recipe(static_recipe())
     if job.io is TensorIo.FLOAT:
         _keep_border(tool)
     told = _keep_floats(tool, ready)
-    return QuantizationResult(_steps("int8", job, ready), versions=_version(), notes=told)
+    return QuantizationResult(_steps(_fixed("int8", job.io), job, ready), versions=_version(), notes=told)
 
 
 def _static16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationResult:
@@ -121,13 +125,18 @@ def _static16(tool: Any, job: QuantizationJob, ready: Adapted) -> QuantizationRe
     notes = [_NO_KERNELS, *_keep_floats(tool, ready)]
     if job.io is TensorIo.INT8:
         notes.append("takes and gives float: int8 inputs and outputs are those of w8a8")
-    steps = _steps("int16", replace(job, io=TensorIo.FLOAT), ready)
+    steps = _steps(_fixed("int16", TensorIo.FLOAT), job, ready)
     return QuantizationResult(steps, versions=_version(), notes=tuple(notes))
 
 
-def _steps(activations: str, job: QuantizationJob, ready: Adapted) -> tuple[str, ...]:
-    steps = [f"{activations} activations, int8 weights per channel, {job.io} inputs and outputs"]
-    steps += ["weights rounded by calibration samples"] if job.samples else []
+def _fixed(activations: str, io: TensorIo) -> str:
+    return f"{activations} activations, int8 weights per channel, {io} inputs and outputs"
+
+
+def _steps(first: str, job: QuantizationJob, ready: Adapted) -> tuple[str, ...]:
+    """Return what was done, in words. first: to activations and weights."""
+    steps = [first]
+    steps += rounding_steps(layers(TfliteGraph(ready.unrounded))) if job.samples else []
     steps += [f"in float: {', '.join(ready.floats)}"] if ready.floats else []
     return tuple(steps)
 

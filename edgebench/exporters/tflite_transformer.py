@@ -28,17 +28,14 @@ def load_recipe(tool: Any) -> None:
     tool.load_quantization_recipe(recipe.dynamic_wi8_afp32())
 
 
+PRODUCTS = "products of int8 activations, ranges per token at run time, and int8 weights per channel"
+REST = "in float: all of the transformer but products with constants"
+"""What is done to a transformer, in words for the manifest."""
+
+
 def static_recipe() -> list[dict[str, Any]]:
     """Return ai-edge-quantizer's recipe of fixed ranges, with int8 tables to look up in, which it lacks."""
     from ai_edge_quantizer import qtyping, recipe
 
     lookups = {**recipe.dynamic_wi8_afp32()[0], "operation": qtyping.TFLOperationName.EMBEDDING_LOOKUP}
     return [*recipe.static_wi8_ai8(), lookups]
-
-
-def transformer_steps(job: QuantizationJob, floats: list[str]) -> tuple[str, ...]:
-    """Return, in words, what was done. floats: tensors whose layers stay float."""
-    steps = ["products of int8 activations, ranges per token at run time, and int8 weights per channel"]
-    steps += ["weights rounded by calibration samples"] if job.samples else []
-    steps += [f"in float: {', '.join(floats)}"] if floats else []
-    return (*steps, "in float: all of the transformer but products with constants")

@@ -14,8 +14,10 @@ from edgebench.calibration.observers import Range
 from edgebench.calibration.passes import adapt, adapt_weights, flat_biases
 from edgebench.calibration.passes_layers import layers
 from edgebench.calibration.passes_onnx_ends import float_ends
+from edgebench.calibration.passes_sums import rounding_steps
 from tests.calibration.passes_networks import (
     answers,
+    model_of,
     noise,
     quantize,
     quantized,
@@ -145,3 +147,19 @@ def test_resnet20_gains_three_decibels_at_seven_bits(assets: Path, tmp_path: Pat
         noise(wanted, answers(session(prepared), held_back))
         > noise(wanted, answers(session(plain), held_back)) + 3
     )
+
+
+def test_layers_too_wide_to_be_rounded_by_samples_are_named() -> None:
+    """The manifest's words name the layer that is rounded to the nearest, and no other."""
+    weights = [np.ones(shape, np.float32) for shape in ((4, 2305), (2, 4))]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w0"], ["wide"], transB=1),
+        helper.make_node("Gemm", ["wide", "w1"], ["y"], transB=1),
+    ]
+    constants = [numpy_helper.from_array(each, f"w{place}") for place, each in enumerate(weights)]
+    model = model_of(nodes, [1, 2305], [1, 2], constants)
+    assert rounding_steps(layers(model)) == [
+        "weights rounded by calibration samples",
+        "weights rounded to the nearest, more than 2304 an output: wide",
+    ]
+    assert len(rounding_steps(layers(residual_network()))) == 1
