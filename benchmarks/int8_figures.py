@@ -106,10 +106,10 @@ def _layers(path: Path) -> Sequence[Any]:
     if path.suffix == ".onnx":
         import onnx
 
-        from edgebench.calibration.passes_layers import layers
+        from edgebench.calibration.passes.layers import layers
 
         return layers(onnx.load(path))
-    from edgebench.calibration.passes_tflite_layers import layers as tflite_layers
+    from edgebench.calibration.passes.tflite_layers import layers as tflite_layers
     from edgebench.calibration.tflite_graph import TfliteGraph
 
     return tflite_layers(TfliteGraph(path.read_bytes()))

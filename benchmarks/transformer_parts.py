@@ -26,9 +26,9 @@ from edgebench.calibration.attention import float_between, steps
 from edgebench.calibration.attention_masks import masks
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import float_ends
-from edgebench.calibration.passes_layers import layers
-from edgebench.calibration.passes_smooth import balance
+from edgebench.calibration.passes.layers import layers
+from edgebench.calibration.passes.onnx_ends import float_ends
+from edgebench.calibration.passes.smooth import balance
 from edgebench.calibration.samples import SampleStore, write_samples
 from edgebench.calibration.table import GraphTable
 from edgebench.exporters.conversion import convert

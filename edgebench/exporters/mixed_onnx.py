@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgebench.calibration.passes_onnx_ends import float_ends
+from edgebench.calibration.passes.onnx_ends import float_ends
 from edgebench.exporters.mixed_graph import LayerGraph, Operator
 from edgebench.exporters.onnx_prepared import prepared
 from edgebench.exporters.quantizers import QuantizationJob

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Precision
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes import Adapted, adapt, adapt_weights, flat_biases
-from edgebench.calibration.passes_layers import layers, read_constant, write_constant
-from edgebench.calibration.passes_onnx_ends import float_ends
-from edgebench.calibration.passes_smooth import unclipped
+from edgebench.calibration.passes.layers import layers, read_constant, write_constant
+from edgebench.calibration.passes.onnx import Adapted, adapt, adapt_weights, flat_biases
+from edgebench.calibration.passes.onnx_ends import float_ends
+from edgebench.calibration.passes.smooth import unclipped
 from edgebench.calibration.recipe import Pass
 from edgebench.calibration.samples import SampleStore
 from edgebench.exporters.onnx_arithmetic import arithmetic_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto
 
-from edgebench.calibration.passes_order import inner_graphs
+from edgebench.calibration.passes.order import inner_graphs
 
 _NUMBERED = re.compile(r"(.*__)\d+(:\d+)?")
 

@@ -22,7 +22,7 @@ def prepared(base: Path) -> Path:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from edgebench.calibration.passes_constants import fit_constants
+    from edgebench.calibration.passes.constants import fit_constants
 
     path = base.with_name(f"{base.stem}.prepared.onnx")
     if not path.exists():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
-from edgebench.calibration.passes_order import inner_graphs
+from edgebench.calibration.passes.order import inner_graphs
 
 _TYPED = ("to", "dtype", "output_dtype", "stash_type")
 """Attributes that name the kind of a node's result."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from onnx import ModelProto, TensorProto
 
-from edgebench.calibration.passes_order import control_flow
+from edgebench.calibration.passes.order import control_flow
 
 _MUCH = 0.2
 """Share of the weights' values from which their staying float is worth a word."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Precision, TensorIo
-from edgebench.calibration.passes_sums import rounding_steps
-from edgebench.calibration.passes_tflite import Adapted
-from edgebench.calibration.passes_tflite_layers import layers
+from edgebench.calibration.passes.sums import rounding_steps
+from edgebench.calibration.passes.tflite import Adapted
+from edgebench.calibration.passes.tflite_layers import layers
 from edgebench.calibration.target import Target
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.errors import ExportError, MissingExtraError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edgebench.artifact import Precision, TensorIo
 from edgebench.calibration.observers import Range
-from edgebench.calibration.passes_tflite import Adapted, adapt
-from edgebench.calibration.passes_tflite_ends import float_ends
-from edgebench.calibration.passes_tflite_layers import layers
+from edgebench.calibration.passes.tflite import Adapted, adapt
+from edgebench.calibration.passes.tflite_ends import float_ends
+from edgebench.calibration.passes.tflite_layers import layers
 from edgebench.calibration.recipe import Pass
 from edgebench.calibration.samples import SampleStore
 from edgebench.calibration.tflite_graph import TfliteGraph

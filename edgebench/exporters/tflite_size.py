@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebench.calibration.passes_channels import SCALED
+from edgebench.calibration.passes.channels import SCALED
 from edgebench.storage import sha256_bytes
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgebench.calibration.passes_channels import SCALED
+from edgebench.calibration.passes.channels import SCALED
 
 
 def scaled_notes(names: Iterable[str]) -> tuple[str, ...]:

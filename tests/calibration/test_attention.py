@@ -16,9 +16,9 @@ from edgebench.calibration.onnx_tap import stride
 from edgebench.calibration.watch import watch_onnx
 from edgebench.errors import DataError, ModelError
 from edgebench.exporters.onnx_file import read_onnx
-from tests.calibration.passes_networks import model_of, residual_network
-from tests.calibration.passes_transformer import WIDTH, transformer_layer
-from tests.calibration.test_passes_smooth import tokens
+from tests.calibration.passes.networks import model_of, residual_network
+from tests.calibration.passes.test_passes_smooth import tokens
+from tests.calibration.passes.transformer import WIDTH, transformer_layer
 
 
 def test_products_with_constants_are_all_that_becomes_integer() -> None:

@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from edgebench.calibration.onnx_tap import VALUES, insert, stride
-from tests.calibration.passes_networks import model_of, session
+from tests.calibration.passes.networks import model_of, session
 
 LARGE = (1, 6, 100, 90)
 

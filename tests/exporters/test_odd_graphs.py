@@ -13,8 +13,8 @@ from onnx_builders import save
 
 from edgebench.artifact import Format, Precision
 from edgebench.calibration.methods import DEFAULT_METHOD
-from edgebench.calibration.passes_constants import fit_constants
-from edgebench.calibration.passes_order import in_order
+from edgebench.calibration.passes.constants import fit_constants
+from edgebench.calibration.passes.order import in_order
 from edgebench.calibration.samples import write_samples
 from edgebench.calibration.target import Target, local_target
 from edgebench.errors import ModelError

@@ -25,7 +25,7 @@ from edgebench.exporters.onnx_adapted import adapted
 from edgebench.exporters.onnx_prepared import prepared
 from edgebench.exporters.quantize_onnx import quantize
 from edgebench.exporters.quantizers import QuantizationJob
-from tests.calibration.passes_transformer import TOKENS, WIDTH, transformer_layer
+from tests.calibration.passes.transformer import TOKENS, WIDTH, transformer_layer
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ pytest.importorskip("ai_edge_quantizer", reason="needs edgebench[torch] or [tens
 
 from edgebench.artifact import Format, Precision, TensorIo
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
-from edgebench.calibration.passes_tflite import adapt
-from edgebench.calibration.passes_tflite_layers import layers
+from edgebench.calibration.passes.tflite import adapt
+from edgebench.calibration.passes.tflite_layers import layers
 from edgebench.calibration.samples import SampleStore, write_samples
 from edgebench.calibration.target import local_target
 from edgebench.calibration.tflite_graph import TfliteGraph
 from edgebench.exporters.graph_ranges import RangesJob, find_ranges
 from edgebench.exporters.quantize_tflite import quantize
 from edgebench.exporters.quantizers import QuantizationJob
-from tests.calibration.passes_networks import noise
+from tests.calibration.passes.networks import noise
 from tests.calibration.tflite_networks import Network, answers, classifier, images, stored
 
 
