@@ -88,7 +88,8 @@ def benchmark(
 
 def report(run_folder: Path, *, gates: Path | None = None, html: Path | None = None) -> Verdict:
     """Judge a run's evidence, write verdict, tables and page into its folder, and return the verdict."""
-    from edgebench.reports.gates import DEFAULT_GATES, load_gates
+    from edgebench.reports.gate_files import load_gates
+    from edgebench.reports.gate_words import DEFAULT_GATES
     from edgebench.reports.report import write_report
 
     return write_report(run_folder, load_gates(gates) if gates else DEFAULT_GATES, html=html)

@@ -16,7 +16,7 @@ def check_gates(gates: Path, *, run_folder: Path | None = None) -> GatesCheck:
     run_folder: the run in which the effects are planted; None for evidence made from nothing. Raises
     ConfigError for a file of gates that is not understood, InputError for a folder without evidence.
     """
-    from edgebench.reports.gates import load_gates
+    from edgebench.reports.gate_files import load_gates
     from edgebench.reports.gates_check import check_gates as check
 
     wanted = load_gates(gates)

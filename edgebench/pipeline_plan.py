@@ -118,7 +118,8 @@ def accuracy_budget(pipeline: Pipeline) -> MixedSettings | None:
 
 
 def _gates(pipeline: Pipeline) -> Sequence[Gate]:
-    from edgebench.reports.gates import DEFAULT_GATES, gates_from_config
+    from edgebench.reports.gate_files import gates_from_config
+    from edgebench.reports.gate_words import DEFAULT_GATES
 
     return gates_from_config(pipeline.gates) if pipeline.gates else DEFAULT_GATES
 

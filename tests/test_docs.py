@@ -22,7 +22,9 @@ from edgebench.config import read_yaml
 from edgebench.dataset_readers import CLASS_NAMES, LABEL_NAMES
 from edgebench.errors import EdgebenchError
 from edgebench.pipeline_file import pipeline_schema
-from edgebench.reports.gates import DEFAULT_GATES, QUANTILES, Quantity, gates_from_config, parse_gate
+from edgebench.reports.gate_files import gates_from_config
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
+from edgebench.reports.quantities import QUANTILES, Quantity
 from edgebench.reports.units import UNITS, unit_text
 from edgebench.reports.verdict import Answer, Decision
 

@@ -49,7 +49,7 @@ def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> N
     """
     from edgebench import api
     from edgebench.cli.terminal import print_json, tell
-    from edgebench.reports.gates import load_gates
+    from edgebench.reports.gate_files import load_gates
 
     if gates is not None:
         load_gates(gates)  # a mistake in them is told before the measurement, not after it

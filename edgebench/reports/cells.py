@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgebench.benchmark import statistics
-from edgebench.reports.gates import QUANTILES, Quantity
+from edgebench.reports.quantities import QUANTILES, Quantity
 from edgebench.reports.results import CONFIDENCE, MeasuredArtifact, Results, Row
 from edgebench.reports.units import NONE, UNITS, Dimension, fixed, number, percent, readable_unit
 

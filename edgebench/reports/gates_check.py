@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from edgebench.artifact import Precision
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
-from edgebench.reports.estimates import Key, applies, subjects
+from edgebench.reports.estimates import applies
 from edgebench.reports.gates import Gate
 from edgebench.reports.injections import INJECTIONS, Case, key_of
 from edgebench.reports.judge import judge
+from edgebench.reports.subjects import Key, subjects
 from edgebench.reports.synthetic import synthetic_cases
 from edgebench.reports.verdict import Answer, GateResult
 

@@ -8,9 +8,9 @@ from importlib import resources
 
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples
 from edgebench.reports import html_figures, html_provenance, html_tables
-from edgebench.reports.estimates import Key
 from edgebench.reports.markup import Markup, broken, joined, scroll, tag
 from edgebench.reports.results import Results
+from edgebench.reports.subjects import Key
 from edgebench.reports.units import NONE, percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 from edgebench.reports.words import SYMBOLS, headline, printable, summary_counts, wanting

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from edgebench.benchmark.evidence import LatencySamples
 from edgebench.reports.cells import latency_unit
-from edgebench.reports.estimates import Key
-from edgebench.reports.gates import QUANTILES, Quantity, parse_gate
+from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.plots import COLOURS, LatencyStrip, TradePoint, latency_figure, trade_figure
+from edgebench.reports.quantities import QUANTILES, Quantity
 from edgebench.reports.results import MeasuredArtifact, Results
+from edgebench.reports.subjects import Key
 from edgebench.reports.units import UNITS, Dimension, unit_text
 from edgebench.reports.verdict import Verdict
 

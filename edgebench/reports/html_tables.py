@@ -9,10 +9,10 @@ import numpy as np
 from edgebench.benchmark import accuracy
 from edgebench.benchmark.evidence import Answers, Evidence
 from edgebench.reports.cells import Cell, fact_cell, footnotes, latency_cell, latency_unit, share_cell
-from edgebench.reports.estimates import Key
-from edgebench.reports.gates import Quantity
 from edgebench.reports.markup import Markup, broken, scroll, tag
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results, class_name
+from edgebench.reports.subjects import Key
 from edgebench.reports.units import NONE, fixed, number, unit_text
 
 _CLASSES_SHOWN = 30

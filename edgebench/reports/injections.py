@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edgebench.benchmark.accuracy import best_class, correct
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Measurement
-from edgebench.reports.estimates import SESSION_FIELDS, Key
-from edgebench.reports.gates import QUANTILES, Quantity
+from edgebench.reports.quantities import QUANTILES, Quantity
+from edgebench.reports.subjects import Key
+from edgebench.reports.timing_estimates import SESSION_FIELDS
 
 FACTORS = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)
 """By how much a time or a size is multiplied, or divided where it is made better."""

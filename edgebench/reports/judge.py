@@ -16,19 +16,17 @@ from edgebench.benchmark.statistics import quantile_supported
 from edgebench.errors import ConfigError
 from edgebench.reports import plans
 from edgebench.reports.estimates import (
-    Estimate,
-    Key,
-    Subject,
     applies,
     estimate,
     from_answers,
     from_file,
     from_timings,
     session_estimates,
-    subjects,
 )
-from edgebench.reports.gates import QUANTILES, Gate
+from edgebench.reports.gates import Gate
+from edgebench.reports.quantities import QUANTILES, Estimate
 from edgebench.reports.standing import Answered, answer_of, standing
+from edgebench.reports.subjects import Key, Subject, subjects
 from edgebench.reports.units import UNITS, percent, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
 from edgebench.storage import sha256_bytes

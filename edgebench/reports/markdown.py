@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
-from edgebench.reports.gates import Quantity
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.units import unit_text, value_text
 from edgebench.reports.verdict import GateResult, Verdict

@@ -6,8 +6,10 @@ import math
 
 from edgebench.benchmark import accuracy, planning, statistics
 from edgebench.benchmark.dependence import session_parts, worth
-from edgebench.reports.estimates import Estimate, Subject, from_answers, from_file, from_timings
-from edgebench.reports.gates import QUANTILES, Gate, Quantity
+from edgebench.reports.estimates import from_answers, from_file, from_timings
+from edgebench.reports.gates import Gate
+from edgebench.reports.quantities import QUANTILES, Estimate, Quantity
+from edgebench.reports.subjects import Subject
 
 
 def for_problem(subject: Subject, quantity: Quantity) -> str:

@@ -12,7 +12,7 @@ from edgebench.storage import write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples
-    from edgebench.reports.estimates import Key
+    from edgebench.reports.subjects import Key
 
 
 def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = None) -> Verdict:

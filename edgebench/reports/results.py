@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING
 
 from edgebench.benchmark import accuracy, statistics
 from edgebench.benchmark.evidence import AccuracyRecord, Answers, Evidence, LatencySamples
-from edgebench.reports.estimates import (
-    SESSION_FIELDS,
-    Estimate,
-    Key,
-    Subject,
-    applies,
-    estimate,
-    session_estimates,
-    subjects,
-)
-from edgebench.reports.gates import QUANTILES, Quantity
+from edgebench.reports.estimates import applies, estimate, session_estimates
+from edgebench.reports.quantities import QUANTILES, Estimate, Quantity
+from edgebench.reports.subjects import Key, Subject, subjects
+from edgebench.reports.timing_estimates import SESSION_FIELDS
 from edgebench.reports.units import Dimension
 from edgebench.storage import read_json
 

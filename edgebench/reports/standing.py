@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from edgebench.benchmark.multiplicity import shared, standing_fails
 from edgebench.reports import plans
-from edgebench.reports.estimates import Estimate, Subject, estimate, from_file
+from edgebench.reports.estimates import estimate, from_file
 from edgebench.reports.gates import Gate
+from edgebench.reports.quantities import Estimate
+from edgebench.reports.subjects import Subject
 from edgebench.reports.verdict import Answer, GateResult
 
 

@@ -19,8 +19,9 @@ from edgebench.benchmark.evidence import (
     Timing,
 )
 from edgebench.benchmark.statistics import needed_calls
-from edgebench.reports.gates import QUANTILES, Gate
+from edgebench.reports.gates import Gate
 from edgebench.reports.injections import Case
+from edgebench.reports.quantities import QUANTILES
 from edgebench.reports.units import Dimension
 
 _URI = "made:up"

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
-from edgebench.reports.gates import Quantity
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results, read_results
 from edgebench.reports.units import unit_text
 from edgebench.reports.verdict import Answer, Verdict

@@ -29,7 +29,7 @@ from edgebench.benchmark.evidence_files import load_samples
 from edgebench.benchmark.importers import IMPORTERS, importer, read_log
 from edgebench.benchmark.importers.log import Told
 from edgebench.errors import ConfigError, EdgebenchError, InputError, StorageError
-from edgebench.reports.gates import parse_gate
+from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.report import write_report
 from edgebench.reports.verdict import Answer, Decision, GateResult
 

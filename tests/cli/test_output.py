@@ -21,7 +21,7 @@ from reports.run_folders import write_run
 from edgebench.cli import READER_GONE, VERBS, call, cli
 from edgebench.cli.terminal import fit_to_show, talk
 from edgebench.cli.verdict import show_verdict
-from edgebench.reports.gates import DEFAULT_GATES
+from edgebench.reports.gate_words import DEFAULT_GATES
 from edgebench.reports.report import write_report
 
 

@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import ConfigError
-from edgebench.reports.gates import (
-    DEFAULT_GATES,
-    Operator,
-    Quantity,
-    gates_from_config,
-    load_gates,
-    parse_gate,
-)
+from edgebench.reports.gate_files import gates_from_config, load_gates
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
+from edgebench.reports.gates import Operator
+from edgebench.reports.quantities import Quantity
 
 
 def test_the_edge_checklist_is_the_default() -> None:

@@ -11,11 +11,12 @@ from evidence_builders import DEVICE, MS, URI, Builder, Run, answers, artifact, 
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.accuracy import churn, top1, topk
 from edgebench.benchmark.evidence import Summary, Validity
-from edgebench.reports.gates import DEFAULT_GATES, Quantity, parse_gate
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.gates_check import GateCheck, GatesCheck, cases_of, check_gates
 from edgebench.reports.gates_table import gates_table
 from edgebench.reports.injections import INJECTIONS, POINTS, Case
 from edgebench.reports.judge import judge
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.synthetic import synthetic_cases
 from edgebench.reports.verdict import Answer
 

@@ -11,7 +11,7 @@ from evidence_builders import DEVICE, MS, URI, Builder, Run, answers, artifact, 
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.evidence import Answers, LatencySamples, Validity
 from edgebench.errors import ConfigError
-from edgebench.reports.gates import DEFAULT_GATES, parse_gate
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.judge import judge
 from edgebench.reports.verdict import Answer, Decision, GateResult, Verdict
 

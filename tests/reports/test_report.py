@@ -24,7 +24,7 @@ from page_reader import Element, read_page, rows, section
 
 from edgebench.artifact import Format, Precision, Skipped
 from edgebench.benchmark.evidence import LatencySamples, Validity
-from edgebench.reports.gates import DEFAULT_GATES, parse_gate
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.html import Page, render_page
 from edgebench.reports.judge import judge
 from edgebench.reports.results import make_results

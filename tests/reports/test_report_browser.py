@@ -15,7 +15,7 @@ from evidence_builders import URI, digits, latencies
 from page_reader import Element, read_page
 from PIL import Image
 
-from edgebench.reports.gates import DEFAULT_GATES
+from edgebench.reports.gate_words import DEFAULT_GATES
 from edgebench.reports.html import Page, render_page
 from edgebench.reports.judge import judge
 from edgebench.reports.results import make_results

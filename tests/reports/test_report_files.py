@@ -18,10 +18,11 @@ from run_folders import write_run
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.evidence_files import read_evidence
 from edgebench.errors import ConfigError, InputError, StorageError
-from edgebench.reports.gates import DEFAULT_GATES, Quantity, parse_gate
+from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.judge import judge
 from edgebench.reports.junit import junit_xml
 from edgebench.reports.markdown import summary
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.report import write_report
 from edgebench.reports.results import COLUMNS, Results, make_results, read_results, results_csv
 from edgebench.reports.table import results_table, run_table

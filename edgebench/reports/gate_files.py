@@ -1,0 +1,101 @@
+"""Gates in YAML: a file of them, or a pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgebench.config import read_yaml
+from edgebench.errors import ConfigError, InputError
+from edgebench.reports.gate_words import confidence_of, nearest, parse_gate
+from edgebench.reports.gates import DEFAULT_CONFIDENCE, Gate
+
+_ITEM_KEYS = ("gate", "confidence", "on")
+_FILE_KEYS = ("gates", "schema_version")
+
+
+class GateItem(Protocol):
+    """A gate as a pipeline file holds it."""
+
+    @property
+    def gate(self) -> str:
+        """Return the gate's words."""
+
+    @property
+    def confidence(self) -> float:
+        """Return the confidence."""
+
+    @property
+    def on(self) -> str | None:
+        """Return which artifacts."""
+
+
+def gates_from_config(items: Sequence[str | Mapping[str, Any] | GateItem]) -> tuple[Gate, ...]:
+    """Return the gates of a pipeline: words, or records with gate, confidence and on.
+
+    Raises ConfigError, naming the gate, for words that are not understood.
+    """
+    return tuple(_from_item(item) for item in items)
+
+
+def load_gates(path: Path) -> tuple[Gate, ...]:
+    """Return the gates of a YAML file: a list, or a mapping with the key `gates`.
+
+    Raises ConfigError, naming the line, for what is not understood.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        reason = "no such file" if isinstance(err, FileNotFoundError) else str(err)
+        raise ConfigError(f"{path}: {reason}", hint="docs/gates.md shows a file of gates") from err
+    data, lines = read_yaml(text, name=str(path))
+    keys: tuple[str | int, ...] = ()
+    if isinstance(data, dict):
+        _check_file_keys(data, lines, path)
+        data, keys = data.get("gates"), ("gates",)
+    if not isinstance(data, list) or not data:
+        raise ConfigError(f"{path}: holds no gates", hint="write a list, as in `- p99 <= 50ms`")
+    gates = []
+    for index, item in enumerate(data):
+        try:
+            gates.append(_from_item(item))
+        except InputError as err:
+            line = lines.get((*keys, index), 1)
+            raise ConfigError(f"{path}:{line}: {err.message}", hint=err.hint) from err
+    return tuple(gates)
+
+
+def _from_item(item: object) -> Gate:
+    if isinstance(item, str):
+        return parse_gate(item)
+    if isinstance(item, Mapping):
+        _check_keys(item, _ITEM_KEYS)
+        words, confidence, on = (item.get(key) for key in _ITEM_KEYS)
+    else:
+        words, confidence, on = (getattr(item, key, None) for key in _ITEM_KEYS)
+    if not isinstance(words, str):
+        raise ConfigError(f"{item!r} is not a gate", hint="as in `p99 <= 50ms`")
+    gate = parse_gate(words)
+    if confidence is not None and gate.confidence == DEFAULT_CONFIDENCE:
+        gate = replace(gate, confidence=confidence_of(confidence))
+    if on is not None:
+        if gate.on not in (None, on):
+            raise ConfigError(f"gate {words!r} names {gate.on!r}, and `on` names {on!r}")
+        gate = replace(gate, on=str(on))
+    return gate
+
+
+def _check_keys(data: Mapping[Any, Any], valid: tuple[str, ...]) -> None:
+    for key in data:
+        if key not in valid:
+            raise ConfigError(f"unknown key `{key}`", hint=nearest(str(key), valid))
+
+
+def _check_file_keys(data: Mapping[Any, Any], lines: Mapping[Any, int], path: Path) -> None:
+    try:
+        _check_keys(data, _FILE_KEYS)
+    except ConfigError as err:
+        line = next(lines[key,] for key in data if key not in _FILE_KEYS)
+        raise ConfigError(f"{path}:{line}: {err.message}", hint=err.hint) from err

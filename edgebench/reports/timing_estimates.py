@@ -1,0 +1,90 @@
+"""Estimates of what was timed: percentiles of the calls, medians of what each session has once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgebench.benchmark import statistics
+from edgebench.benchmark.dependence import worth
+from edgebench.benchmark.evidence import Summary, session_differences
+from edgebench.benchmark.intervals import bounds_at_worth
+from edgebench.reports.quantities import Estimate, Quantity, unknown
+from edgebench.reports.subjects import Subject
+from edgebench.reports.units import Dimension, stored_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_INDEPENDENT = 0.8
+"""Calls worth this share of themselves are called independent: so much is estimation's own noise."""
+
+
+def _timing_problem(subject: Subject) -> str | None:
+    """Return why the sessions' timings do not belong together, or None."""
+    sessions = subject.measurement.sessions
+    for session in sessions[1:]:
+        if unlike := session_differences(sessions[0], session):
+            return f"its sessions cannot be pooled, they differ in {'; '.join(unlike)}"
+    return None
+
+
+def latency(subject: Subject, q: float, confidence: float) -> Estimate:
+    """Return the quantile `q` of the calls' latencies, in ns."""
+    summaries = [s.summary for s in subject.measurement.sessions if s.summary is not None]
+    if summaries:
+        return unknown(_summary_problem(summaries), "calls")
+    if subject.samples is None or len(subject.samples.latency_ns) == 0:
+        return unknown("no latency was measured", "calls")
+    if problem := _timing_problem(subject):
+        return unknown(problem, "calls", len(subject.samples.latency_ns))
+    return of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
+
+
+def _summary_problem(summaries: Sequence[Summary]) -> str:
+    """Return why a percentile cannot be had from what a tool printed in place of its timings."""
+    calls = sum(summary.calls for summary in summaries)
+    mean = sum(summary.mean_ns * summary.calls for summary in summaries) / max(calls, 1)
+    return (
+        f"{summaries[0].tool} kept a summary of {calls:,} calls (mean {stored_text(mean, Dimension.TIME)}) "
+        "and not the single timings: no percentile can be judged from it"
+    )
+
+
+def of_calls(
+    latency_ns: NDArray[np.int64], session: NDArray[np.int64], q: float, confidence: float
+) -> Estimate:
+    """Return the quantile `q` of timings, int64[n] in ns, of the sessions they belong to."""
+    value = worth(latency_ns, session, q)
+    found = bounds_at_worth(latency_ns, value, q, confidence)
+    n = len(latency_ns)
+    independent = None if value.calls >= _INDEPENDENT * n else int(value.calls)
+    centre = statistics.quantile(latency_ns, q)
+    return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent)
+
+
+def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str) -> Estimate:
+    found = statistics.quantile_bounds_one_sided(values, q, confidence)
+    return Estimate(statistics.quantile(values, q), found.lower, found.upper, len(values), of)
+
+
+SESSION_FIELDS: dict[Quantity, str] = {
+    Quantity.LOAD: "load_ns",
+    Quantity.FIRST: "first_ns",
+    Quantity.MEMORY: "peak_rss_bytes",
+}
+"""The field of a session that holds each quantity which a session has once."""
+
+
+def per_session(subject: Subject, field: str, confidence: float) -> Estimate:
+    """Return the median over the sessions of what each has once, in the unit of the field."""
+    values = [getattr(session, field) for session in subject.measurement.sessions]
+    if not values:
+        return unknown("no session was run", "sessions")
+    if None in values:
+        return unknown("the log that was imported does not tell it", "sessions")
+    if problem := _timing_problem(subject):
+        return unknown(problem, "sessions", len(values))
+    return _quantile(np.asarray(values, np.int64), 0.5, confidence, "sessions")
