@@ -7,9 +7,8 @@ answer of the device in `outputs/*.npz`, named here by path relative to the run'
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
 
@@ -77,19 +76,6 @@ class Timing:
     span: Span = Span.CALL
 
 
-def timing_differences(first: Timing, second: Timing, ignored: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the fields in which two timing definitions differ: `threads 1 and 4`."""
-    return tuple(
-        f"{field.name} {_said(getattr(first, field.name))} and {_said(getattr(second, field.name))}"
-        for field in fields(Timing)
-        if field.name not in ignored and getattr(first, field.name) != getattr(second, field.name)
-    )
-
-
-def _said(value: object) -> object:
-    return NOT_TOLD if value is None else value
-
-
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a tool printed of its timings in place of the timings themselves, in nanoseconds.
@@ -142,26 +128,6 @@ class Session:
     origin: str = ""
     summary: Summary | None = None
     steady: State | None = None
-
-
-class Timed(Protocol):
-    """A session, or what a log tells of one."""
-
-    @property
-    def timing(self) -> Timing:
-        """Return what exactly was timed."""
-
-    @property
-    def coverage(self) -> str:
-        """Return which part of the graph the provider runs."""
-
-
-def session_differences(first: Timed, second: Timed) -> tuple[str, ...]:
-    """Return in what the times of two sessions are unlike: their definitions, the provider's coverage."""
-    unlike = timing_differences(first.timing, second.timing)
-    if first.coverage == second.coverage:
-        return unlike
-    return (*unlike, f"coverage {first.coverage or NOT_TOLD} and {second.coverage or NOT_TOLD}")
 
 
 @dataclass(frozen=True, slots=True)

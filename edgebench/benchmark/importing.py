@@ -12,6 +12,7 @@ import numpy as np
 from edgebench import __version__
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
+from edgebench.benchmark.comparable import unlike_sessions
 from edgebench.benchmark.evidence import (
     DeviceFacts,
     Evidence,
@@ -20,7 +21,6 @@ from edgebench.benchmark.evidence import (
     Session,
     State,
     Validity,
-    session_differences,
 )
 from edgebench.benchmark.importers.log import ToolLog
 from edgebench.benchmark.steady import steady_state
@@ -117,7 +117,7 @@ def _check_alike(group: Sequence[NamedLog]) -> None:
     for other in group[1:]:
         if other.artifact != first.artifact:
             raise InputError(f"two artifacts are called {first.artifact.id}", hint="rename one of the files")
-        unlike = session_differences(first.log, other.log)
+        unlike = unlike_sessions(first.log, other.log)
         if unlike:
             raise InputError(
                 f"{first.path} and {other.path}: cannot be sessions of {first.artifact.id}, they differ in "

@@ -11,7 +11,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from edgebench.artifact import Format, Precision
-from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity, timing_differences
+from edgebench.benchmark.comparable import OF_THE_RUNTIME, unlike
+from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
 from edgebench.benchmark.statistics import quantile_supported
 from edgebench.errors import ConfigError
 from edgebench.reports import plans
@@ -30,9 +31,6 @@ from edgebench.reports.subjects import Key, Subject, subjects
 from edgebench.reports.units import UNITS, percent, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
 from edgebench.storage import sha256_bytes
-
-_MAY_DIFFER = ("runtime", "runtime_version", "provider", "timed")
-"""Timing fields that differ between formats by nature."""
 
 
 def judge(
@@ -235,7 +233,7 @@ def _incomparable(found: Sequence[Subject]) -> list[str]:
     for subject in timed[1:]:
         first = next(s for s in timed if s.key[1] == subject.key[1])
         ours, theirs = (s.measurement.sessions[0].timing for s in (first, subject))
-        if unlike := timing_differences(ours, theirs, _MAY_DIFFER):
+        if differing := unlike(ours, theirs, OF_THE_RUNTIME):
             names = f"{first.key[0]} and {subject.key[0]}"
-            notes.append(f"the latencies of {names} are not comparable: {'; '.join(unlike)}")
+            notes.append(f"the latencies of {names} are not comparable: {'; '.join(differing)}")
     return notes

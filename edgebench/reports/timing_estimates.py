@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgebench.benchmark import statistics
+from edgebench.benchmark.comparable import unlike_sessions
 from edgebench.benchmark.dependence import worth
-from edgebench.benchmark.evidence import Summary, session_differences
+from edgebench.benchmark.evidence import Summary
 from edgebench.benchmark.intervals import bounds_at_worth
 from edgebench.reports.quantities import Estimate, Quantity, unknown
 from edgebench.reports.subjects import Subject
@@ -26,7 +27,7 @@ def _timing_problem(subject: Subject) -> str | None:
     """Return why the sessions' timings do not belong together, or None."""
     sessions = subject.measurement.sessions
     for session in sessions[1:]:
-        if unlike := session_differences(sessions[0], session):
+        if unlike := unlike_sessions(sessions[0], session):
             return f"its sessions cannot be pooled, they differ in {'; '.join(unlike)}"
     return None
 
