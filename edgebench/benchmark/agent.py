@@ -313,9 +313,9 @@ def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
         raise JobError("input", "the inputs have %s rows" % [len(column) for column in columns])
     runtime, meta = _load(job, columns)
     meta["affinity"] = affinity
-    accuracy = job["mode"] == "accuracy"
-    arrays = _answer(runtime, columns) if accuracy else _time(runtime, columns, job, meta)
+    arrays = MODES[job["mode"]](runtime, columns, job, meta)
     meta.update(_strain(before, _usage()), peak_rss_bytes=_status("VmHWM"), system=platform.platform())
+    meta["steady_rss_bytes"] = _status("VmRSS")
     meta["python"] = platform.python_version()
     return dict(arrays, meta=_as_array(meta))
 
@@ -418,6 +418,12 @@ def _time(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str,
     gc.enable()
     meta["ended_by"] = "calls" if done == len(latency) else "time"
     return {"latency_ns": np.array(latency[:done], np.int64), "warmup_ns": np.array(warmup, np.int64)}
+
+
+MODES = {
+    "accuracy": lambda runtime, columns, *_: _answer(runtime, columns),
+    "latency": _time,
+}  # type: Dict[str, Callable[[Any, List[Any], Dict[str, Any], Dict[str, Any]], Dict[str, Any]]]
 
 
 def _warm_up(runtime: Any, rows: List[Any], job: Dict[str, Any], limit_ns: int) -> List[int]:

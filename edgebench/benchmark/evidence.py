@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
+from edgebench.benchmark.timing import NOT_TOLD as NOT_TOLD  # noqa: PLC0414 - read from here by many
+from edgebench.benchmark.timing import Span as Span  # noqa: PLC0414 - likewise
+from edgebench.benchmark.timing import Timing as Timing  # noqa: PLC0414 - likewise
+from edgebench.benchmark.workloads.records import Workloads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SCHEMA = 2
-"""1: the first. 2: sessions say whether their calls came to rest; those before are warm-up."""
-
-NOT_TOLD = "not told"
-"""Stands where a log of another tool does not say, and nobody else did."""
+SCHEMA = 3
+"""1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
+measured beyond single calls (`workloads`), and resident memory after the last call."""
 
 
 class Validity(enum.StrEnum):
@@ -37,43 +39,6 @@ class State(enum.StrEnum):
     STEADY = "STEADY"
     NEVER = "NEVER"
     TOO_FEW = "TOO_FEW"
-
-
-class Span(enum.StrEnum):
-    """From when to when one latency sample lasts."""
-
-    CALL = "call"
-    """One call of the runtime, on the host's clock, until it returns."""
-
-    COPIES_AND_COMPUTE = "copies+compute"
-    """Inputs to the accelerator, kernels, outputs back; not the host's work around them."""
-
-    COMPUTE = "compute"
-    """The accelerator's kernels alone."""
-
-    PROCESSOR = "processor-time"
-    """The time that the processor spent on the call, not the time that passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What exactly one latency sample covers. Samples of unlike definitions are not compared.
-
-    batch: samples per call. threads: of the runtime. Both None where a log of another tool does not
-    tell. affinity: the cores the process was bound to. timed: the calls inside the clock, in words.
-    clock: the clock's name, in Python's `time` or as the tool has it.
-    """
-
-    runtime: str
-    runtime_version: str
-    provider: str
-    batch: int | None
-    threads: int | None
-    affinity: tuple[int, ...]
-    timed: str
-    process: str = "fresh process per session"
-    clock: str = "perf_counter_ns"
-    span: Span = Span.CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +66,7 @@ class Session:
     peak_rss_bytes: the process's peak, with the runtime. All three None where a log of another tool
     does not tell. model_rss_bytes: what loading the model
     and the first call added to resident memory; None where the system does not tell.
+    steady_rss_bytes: what was resident after the last call; None where nobody looked, before schema 3.
     calls, warmup_calls: how many rows of `samples` are measured and warm-up.
     coverage: which part of the graph the provider runs, in words. ended_by: `calls` or `time`.
     wait_share, steal_share: of the session's time, 0–1, that the process stood ready without a core,
@@ -128,6 +94,7 @@ class Session:
     origin: str = ""
     summary: Summary | None = None
     steady: State | None = None
+    steady_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +141,7 @@ class Measurement:
     validity: Validity = Validity.VALID
     validity_reasons: tuple[str, ...] = ()
     failure: str | None = None
+    workloads: Workloads = field(default_factory=Workloads)
 
 
 @dataclass(frozen=True, slots=True)

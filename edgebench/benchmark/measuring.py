@@ -221,6 +221,7 @@ def _as_session(
             first_ns=int(meta["first_ns"]),
             peak_rss_bytes=int(meta["peak_rss_bytes"] or 0),
             model_rss_bytes=meta["model_rss_bytes"],
+            steady_rss_bytes=meta["steady_rss_bytes"],
             calls=result.arrays["latency_ns"].size,
             warmup_calls=result.arrays["warmup_ns"].size,
             samples=samples,

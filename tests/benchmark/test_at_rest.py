@@ -12,6 +12,7 @@ from edgebench.benchmark.evidence import SCHEMA, Session, State, Timing, Validit
 from edgebench.benchmark.evidence_files import EVIDENCE, read_evidence
 from edgebench.benchmark.measuring import at_rest
 from edgebench.benchmark.validity import Strain, assess
+from edgebench.benchmark.workloads.records import Workloads
 from edgebench.errors import InputError
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -69,6 +70,16 @@ def test_evidence_of_schema_1_still_reads(tmp_path: Path) -> None:
     found = read_evidence(tmp_path)
     assert found.schema == 1
     assert [session.steady for session in found.measurements[0].sessions] == [None] * 3
+
+
+def test_evidence_of_schema_2_still_reads(tmp_path: Path) -> None:
+    """Evidence from before anything but single calls was measured reads, and holds none of it."""
+    (tmp_path / EVIDENCE).write_bytes((SCHEMAS / "evidence_2.json").read_bytes())
+    found = read_evidence(tmp_path)
+    measured = found.measurements[0]
+    assert found.schema == 2
+    assert measured.workloads == Workloads()
+    assert [session.steady_rss_bytes for session in measured.sessions] == [None, None]
 
 
 def test_evidence_of_a_later_schema_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is measured beyond the latency of single calls: throughput, scenarios, loading, operators, soaking."""
