@@ -17,13 +17,14 @@ from edgebench.exporters.mixed_text import mixed_table as mixed_table  # noqa: P
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
-from edgebench.options import parse_preprocessing
+from edgebench.options import parse_duration, parse_preprocessing
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts, Evidence
     from edgebench.devices.inventory import Entry
+    from edgebench.devices.quarantine import Health
     from edgebench.doctor import Finding
     from edgebench.reports.results import Results
     from edgebench.reports.verdict import Verdict
@@ -41,12 +42,14 @@ def benchmark(
     affinity: str | None = None,
     preprocessing: str | None = None,
     seed: int = 0,
+    wait: str | None = None,
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Measure model files and return the run's folder, which holds the evidence.
 
-    What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark.
+    What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark. wait: how
+    long to wait for a device that another one measures on, as in `10m`; None for as long as it takes.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
@@ -78,6 +81,7 @@ def benchmark(
         affinity=affinity,
         seed=seed,
         notes=arithmetic_notes((artifact for artifact, _ in adopted), device),
+        wait_s=parse_duration(wait, "--wait") if wait else None,
     )
     with folder_lock(folder):
         check_unmeasured(folder)
@@ -141,6 +145,33 @@ def known_devices() -> Mapping[str, Entry]:
     from edgebench.devices.inventory import load_inventory
 
     return load_inventory()
+
+
+def add_device(name: str, uri: str, *, tags: Sequence[str] = (), project: bool = False) -> Path:
+    """Give a device a name in the user's `devices.yaml`, or the project's; return the file.
+
+    Raises ConfigError for a name that is there, and for names, tags and URIs of another form.
+    """
+    from edgebench.devices.inventory_edit import add_device as add
+
+    return add(name, uri, tags, project=project)
+
+
+def remove_device(name: str, *, project: bool = False) -> Path:
+    """Take a name out of the `devices.yaml` that has it, the project's before the user's; return the file.
+
+    Raises ConfigError where none has it.
+    """
+    from edgebench.devices.inventory_edit import remove_device as remove
+
+    return remove(name, project=project)
+
+
+def quarantined_devices() -> tuple[Health, ...]:
+    """Return the devices that failed several times in a row and are not used until a doctor passes."""
+    from edgebench.devices.quarantine import quarantined
+
+    return quarantined()
 
 
 def device_info(uri: str) -> DeviceFacts:

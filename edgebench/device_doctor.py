@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from edgebench.benchmark.agent_run import open_host
 from edgebench.devices.device import Device
+from edgebench.devices.quarantine import lift
 from edgebench.devices.registry import open_device
 from edgebench.devices.remote_device import RemoteDevice
 from edgebench.doctor import RUNTIMES, Finding
@@ -23,14 +24,15 @@ _LOOK = 'for tool; do command -v "$tool" >/dev/null || echo "$tool"; done'
 def examine_device(uri: str) -> tuple[Finding, ...]:
     """Return what a benchmark needs of a device and whether it is there, up to the first step that fails.
 
-    The last finding says whether a benchmark can run. Nothing but the agent in the cache stays on the
-    device. Raises ConfigError for what names no device.
+    The last finding says whether a benchmark can run; where it can, a quarantine is lifted. Nothing but
+    the agent in the cache stays on the device. Raises ConfigError for what names no device.
     """
     device = open_device(uri)
     with scratch_folder() as folder:
         found = tuple(_steps(device, folder))
     runs = any(finding.present and finding.name in _RUNTIME_NAMES for finding in found)
-    detail = "can run here" if runs else "cannot run here yet"
+    freed = runs and lift(device.uri)
+    detail = f"can run here{'; out of quarantine' * freed}" if runs else "cannot run here yet"
     return (*found, Finding("benchmark", runs, detail))
 
 

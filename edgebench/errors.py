@@ -10,6 +10,7 @@ EdgebenchError
 ├── MeasurementError        3  a measurement that cannot be used
 ├── StorageError            4  disk full, not writable, taken by another run
 └── DeviceError             4  a device that is absent, refused or broke off
+    ├── DeviceBusyError     4  another measurement that did not end in the time to wait
     ├── DeviceFileError     4  a file there that cannot be read
     └── DeviceTimeoutError  4  a command there that did not end in its time
 """
@@ -74,6 +75,10 @@ class DeviceError(EdgebenchError):
     """A device is absent, refused the work, or broke off."""
 
     exit_code = 4
+
+
+class DeviceBusyError(DeviceError):
+    """A device is measured on by another, for longer than was to be waited; nothing is wrong with it."""
 
 
 class DeviceFileError(DeviceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def shape_of(text: str) -> tuple[int, ...]:
     if any(size < 1 for size in shape):
         raise ConfigError(f"--input-shape {text!r}: every size is 1 or more", hint="as in 1,3,224,224")
     return shape
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Return the seconds that `90s`, `10m` or `2h` names. Raises ConfigError, naming `option`."""
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    seconds = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(unit)
+    if seconds is None or not re.fullmatch(r"\d+(\.\d+)?", number):
+        raise ConfigError(f"{option} {text!r} is not a span of time", hint="as in 90s, 10m or 2h")
+    return float(number) * seconds
 
 
 def parse_preprocessing(text: str | None) -> Preprocessing:

@@ -21,7 +21,8 @@ class BenchmarkRequest:
     sessions: fresh processes per artifact. calls: timed calls per session; fewer where `max_session_s`
     is over. The warm-up lasts `warmup_s` and `min_warmup_calls`, whichever is longer, and ends at
     `max_session_s` in any case. affinity: cores as in `0,2-3`; None leaves the process unbound.
-    notes: said beforehand, kept in the evidence.
+    notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
+    measures on; None for as long as it takes.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -40,6 +41,7 @@ class BenchmarkRequest:
     seed: int = 0
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    wait_s: float | None = None
 
 
 def check(request: BenchmarkRequest) -> None:

@@ -21,6 +21,7 @@ from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, 
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.request import BenchmarkRequest, check, parse_cores
 from edgebench.benchmark.validity import Strain, assess
+from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import MeasurementError
 from edgebench.progress import Progress, silent
@@ -44,7 +45,7 @@ def benchmark(
     check(request)
     cores = parse_cores(request.affinity)
     device = open_device(request.device) if device is None else device
-    with _host(device, request.out, progress) as host:
+    with guarded(device.uri, request.device), _host(device, request, progress) as host:
         measurer = Measurer(request, host, device.facts(), cores, progress)
         evidence = _Run(request, measurer).evidence()
     files.write_evidence(request.out, evidence)
@@ -52,15 +53,15 @@ def benchmark(
 
 
 @contextlib.contextmanager
-def _host(device: Device, out: Path, progress: Progress) -> Iterator[AgentHost]:
+def _host(device: Device, request: BenchmarkRequest, progress: Progress) -> Iterator[AgentHost]:
     """Yield the device with the agent on it, for us alone; neither side keeps anything of the work."""
-    with device.lease(progress):
-        workspace = device.workspace(out)
+    with device.lease(progress, wait_s=request.wait_s):
+        workspace = device.workspace(request.out)
         try:
-            yield open_host(device, out)
+            yield open_host(device, request.out)
         finally:
             device.clear(workspace)
-            shutil.rmtree(out / ".work", ignore_errors=True)
+            shutil.rmtree(request.out / ".work", ignore_errors=True)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
 @click.option("--affinity", metavar="CORES", help="Bind to cores, as in 0,2-3.")
 @click.option("--preprocessing", metavar="YAML", help="For models without a manifest: '{scale: 0.0039}'.")
+@click.option("--wait", metavar="SPAN", help="How long for a busy device, as in 10m.  [default: no limit]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--gates", type=click.Path(path_type=Path), help="YAML of gates.  [default: the edge checklist]"

@@ -23,17 +23,44 @@ def command() -> None:
 def list_(as_json: bool) -> None:
     """List this machine, and the devices that devices.yaml names."""
     from edgebench import api
-    from edgebench.cli.terminal import print_json
+    from edgebench.cli.terminal import fit_to_show, print_json
 
-    here, known = api.list_devices(), api.known_devices()
+    here, known, sick = api.list_devices(), api.known_devices(), api.quarantined_devices()
     if as_json:
         named = [{"name": name, "uri": entry.uri, "tags": entry.tags} for name, entry in known.items()]
-        print_json([*here, *named])
+        print_json([*here, *named, *({"quarantined": health} for health in sick)])
         return
     for facts in here:
         click.echo(f"{facts.uri:<14} {_summary(facts)}")
     for name, entry in sorted(known.items()):
         click.echo(f"{name:<14} {entry.uri}{'  ' if entry.tags else ''}{', '.join(entry.tags)}")
+    for health in sick:
+        click.echo(
+            fit_to_show(f"quarantined    {health.uri}  since {health.when_utc}, {health.failures} failures: ")
+            + fit_to_show(health.reason)
+        )
+
+
+@command.command()
+@click.argument("name")
+@click.argument("uri")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Also found by `tag:TAG`; may be repeated.")
+@click.option("--project", is_flag=True, help="Into devices.yaml of this folder, not the user's.")
+def add(name: str, uri: str, tags: tuple[str, ...], project: bool) -> None:
+    """Give the device URI a NAME for --device, in devices.yaml."""
+    from edgebench import api
+
+    click.echo(api.add_device(name, uri, tags=tags, project=project))
+
+
+@command.command()
+@click.argument("name")
+@click.option("--project", is_flag=True, help="Only from devices.yaml of this folder.")
+def remove(name: str, project: bool) -> None:
+    """Take a NAME out of devices.yaml: the project's where it has it, or else the user's."""
+    from edgebench import api
+
+    click.echo(api.remove_device(name, project=project))
 
 
 @command.command()

@@ -29,8 +29,11 @@ class Device(Transport, Protocol):
         """Return an existing folder there for the files of the run in `run_folder`."""
         ...
 
-    def lease(self, progress: Progress) -> AbstractContextManager[None]:
-        """Hold the machine for one measurement at a time; wait where another one runs. Raises DeviceError."""
+    def lease(self, progress: Progress, *, wait_s: float | None = None) -> AbstractContextManager[None]:
+        """Hold the machine for one measurement at a time; wait where another one runs.
+
+        wait_s: how long, None for as long as it takes. Raises DeviceBusyError, DeviceError.
+        """
         ...
 
     def deploy(self, local: Path, remote: PurePosixPath) -> None:

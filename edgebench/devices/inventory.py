@@ -51,7 +51,7 @@ def load_inventory() -> Mapping[str, Entry]:
     found: dict[str, Entry] = {}
     for path in reversed(inventory_files()):
         if path.exists():
-            found |= _load(path)
+            found |= load_file(path)
     return found
 
 
@@ -79,15 +79,24 @@ def _tagged(tag: str) -> str:
     return next(iter(tagged.values())).uri
 
 
-def _load(path: Path) -> dict[str, Entry]:
+def load_file(path: Path) -> Mapping[str, Entry]:
+    """Return the devices that one inventory names. Raises ConfigError, naming the file."""
     inventory = load_config(path, Inventory)
     if inventory.schema_version != SCHEMA_VERSION:
         raise ConfigError(f"{path}: schema_version {inventory.schema_version}, this version knows 1")
     for name, entry in inventory.devices.items():
-        if not _NAME.fullmatch(name) or name == "tag":
-            raise ConfigError(f"{path}: {name!r} is not a name for a device", hint="as in orin-1")
-        try:
-            parse_uri(entry.uri)
-        except ConfigError as err:
-            raise ConfigError(f"{path}: {name}: {err.message}", hint=err.hint) from err
+        check_entry(name, entry, f"{path}")
     return dict(inventory.devices)
+
+
+def check_entry(name: str, entry: Entry, where: str) -> None:
+    """Raise ConfigError, beginning with `where`, for a name, a tag or a URI of another form."""
+    if not _NAME.fullmatch(name) or name == "tag":
+        raise ConfigError(f"{where}: {name!r} is not a name for a device", hint="as in orin-1")
+    for tag in entry.tags:
+        if not _NAME.fullmatch(tag):
+            raise ConfigError(f"{where}: {name}: {tag!r} is not a tag", hint="as in jetson")
+    try:
+        parse_uri(entry.uri)
+    except ConfigError as err:
+        raise ConfigError(f"{where}: {name}: {err.message}", hint=err.hint) from err

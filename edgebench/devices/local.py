@@ -53,7 +53,12 @@ class LocalDevice:
             folder.mkdir(parents=True, exist_ok=True)
         return PurePosixPath(folder)
 
-    def lease(self, progress: Progress) -> contextlib.nullcontext[None]:  # noqa: ARG002 nobody is waited for
+    def lease(
+        self,
+        progress: Progress,  # noqa: ARG002 nobody is waited for
+        *,
+        wait_s: float | None = None,  # noqa: ARG002 likewise
+    ) -> contextlib.nullcontext[None]:
         """Hold nothing: who measures on a machine that others use sees it in the validity."""
         return contextlib.nullcontext()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import select
 import shutil
 import subprocess
 import time
@@ -30,6 +32,9 @@ SLOWEST_BYTES_PER_S = 1 << 18
 
 AWAY_S = 15.0
 """How long a machine may be away before a command: adb has a phone back in 1 s, or 10 s later."""
+
+_TICK_S = 1.0
+_BLOCK = 4096
 
 NOT_FOUND = 127
 """The shell's exit code where there is no such command."""
@@ -120,7 +125,8 @@ class RemoteTransport(ABC):
     def held(self, argv: Sequence[str], *, step: str) -> Iterator[Iterator[str]]:
         """Yield the lines of a command that runs until the block ends, whichever way that is.
 
-        Raises DeviceError, out of the lines, where the link is lost.
+        Each second that it says nothing gives an empty one. Raises DeviceError, out of the lines, where
+        the link is lost.
         """
         nonce = shell.new_nonce()
         client = self._client(shell.watched(argv, nonce, timeout_s=HOLD_S))
@@ -133,10 +139,17 @@ class RemoteTransport(ABC):
                     process.wait(SHORT_S)
 
     def _lines(self, process: subprocess.Popen[bytes], step: str) -> Iterator[str]:
-        """Yield what a held command says, line by line as it comes."""
-        if process.stdout is not None:
-            for line in process.stdout:
-                yield text(line).rstrip("\r\n")
+        """Yield what a held command says, line by line as it comes; an empty one while it says nothing."""
+        rest = b""
+        while process.stdout is not None:
+            if not select.select([process.stdout], [], [], _TICK_S)[0]:
+                yield ""
+                continue
+            data = os.read(process.stdout.fileno(), _BLOCK)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            yield from (text(line).rstrip("\r") for line in lines)
         said = process.stderr.read() if process.stderr else b""
         raise self._lost(Ended(process.wait(), b"", said), step)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from edgebench.devices.facts import ASK, as_facts, parse_answer
+from edgebench.devices.lease import LEASE, await_turn, owner
 from edgebench.devices.remote import SHORT_S, RemoteTransport
 from edgebench.devices.remote_cache import RemoteCache
 from edgebench.devices.transport import Completed
@@ -25,14 +22,6 @@ if TYPE_CHECKING:
 
 OPTIONS = ("python", "cache")
 """What a remote machine's name may carry: its interpreter, and the folder for its files."""
-
-
-# A descriptor of the subshell's: toybox's flock takes no other form, and mksh passes no other one on.
-_LEASE = (
-    'umask 077; mkdir -p "${1%/*}"; ( command -v flock >/dev/null || { echo held; cat >/dev/null; exit; }; '
-    'flock -n 9 || { echo "waiting $(cat "$1.owner")"; flock 9; }; '
-    'echo "$2" >"$1.owner"; echo held; cat >/dev/null ) 9>>"$1"'
-)
 
 
 @dataclass(slots=True)
@@ -74,22 +63,16 @@ class RemoteDevice:
         self.cache().deploy(local, remote)
 
     @contextlib.contextmanager
-    def lease(self, progress: Progress) -> Iterator[None]:
+    def lease(self, progress: Progress, *, wait_s: float | None = None) -> Iterator[None]:
         """Hold the machine for one measurement; wait, and say for whom, where another one runs.
 
-        The lock is the device's kernel's, held by a command at the end of this link: it is free again when
-        this process ends, however that is, or the link. Raises DeviceError where the link is lost.
+        Raises DeviceBusyError where that takes longer than `wait_s`, DeviceError where the link is lost.
         """
         lock = self.cache().root / "lock"
-        argv = ["sh", "-c", _LEASE, "sh", str(lock), _owner()]
+        argv = ["sh", "-c", LEASE, "sh", str(lock), owner()]
         self.run(["true"], timeout_s=SHORT_S)  # a phone that comes back from a cut is awaited here
         with self.transport.held(argv, step="waiting for the device") as lines:
-            for line in lines:
-                word, _, holder = line.partition(" ")
-                if word == "held":
-                    break
-                if word == "waiting":
-                    progress(f"{self.uri}: waits for {holder or 'another'}, who measures there")
+            await_turn(lines, self.uri, progress, wait_s)
             yield
 
     def clear(self, workspace: PurePosixPath) -> None:
@@ -131,11 +114,6 @@ class RemoteDevice:
 def launcher(root: PurePosixPath) -> PurePosixPath:
     """Return where the interpreter of `edgebench devices setup` stands."""
     return root / "python" / "bin" / "python3"
-
-
-def _owner() -> str:
-    """Return who measures, for those who wait."""
-    return f"{getpass.getuser()}@{platform.node()} (process {os.getpid()}, {datetime.now(UTC):%H:%M} UTC)"
 
 
 def remote_device(uri: DeviceUri, transport: RemoteTransport) -> RemoteDevice:

@@ -68,6 +68,7 @@ def test_an_unknown_name_is_refused_with_those_known() -> None:
         ("devices: {one: {uri: 'no uri'}}", "'no uri' does not name a device"),
         ("devices: {one: {uri: 'ssh://x', tag: [y]}}", "unknown key `tag`"),
         ("devices: {one: {tags: [x]}}", "uri"),
+        ("devices: {one: {uri: 'ssh://x', tags: ['a b']}}", "'a b' is not a tag"),
         ("devices: [", "not valid YAML"),
         ("schema_version: 9\ndevices: {}", "schema_version 9"),
     ],

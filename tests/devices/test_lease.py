@@ -15,7 +15,7 @@ from processes import processes_of, wait_until
 from edgebench.devices.registry import open_device
 from edgebench.devices.remote import RemoteTransport
 from edgebench.devices.remote_device import RemoteDevice
-from edgebench.errors import DeviceError
+from edgebench.errors import DeviceBusyError, DeviceError
 from edgebench.progress import silent
 
 
@@ -56,6 +56,19 @@ def test_the_second_waits_for_the_first(linked: LinkedBench) -> None:
             first.close()
             assert has_it.wait(20)
     assert wait_until(lambda: not processes_of(linked.seen)), processes_of(linked.seen)
+
+
+def test_a_time_to_wait_is_kept_to(linked: LinkedBench) -> None:
+    """Who may wait two seconds is told for whom, and ends with exit code 4."""
+    told: list[str] = []
+    with device(linked).lease(silent):
+        with (
+            pytest.raises(DeviceBusyError, match=f"{getpass.getuser()}@.*since .*for all of the 2 s") as late,
+            device(linked).lease(lambda message, **_: told.append(message), wait_s=2),
+        ):
+            pytest.fail("it cannot be held")
+        assert late.value.exit_code == 4
+        assert len(told) == 1
 
 
 def test_the_device_is_free_after_the_first(linked: LinkedBench) -> None:
