@@ -12,10 +12,12 @@ from edgebench.calibration.observers import Range
 from edgebench.calibration.passes.floats import shield_floats
 from edgebench.calibration.passes.kept import set_aside
 from edgebench.calibration.passes.layers import layers
+from edgebench.calibration.passes.onnx_ends import unrounded_answers
 from edgebench.calibration.passes.onnx import Adapted
 from edgebench.calibration.passes.order import in_order
 from edgebench.calibration.passes.size import slim
 from edgebench.calibration.passes.sums import rounding_steps
+from edgebench.calibration.recipe import Pass
 from edgebench.calibration.target import Arithmetic
 from edgebench.errors import ExportError
 from edgebench.exporters.onnx_adapted import adapted
@@ -138,7 +140,10 @@ def _static(job: QuantizationJob) -> QuantizationResult:
             tool.quantize_activation_tensor(name)
             tool.tensor_to_its_receiving_nodes.setdefault(name, []).append(reader)
     tool.quantize_model()
-    made = slim(in_order(tool.model.model), scaled=ready.scaled)
+    made = in_order(tool.model.model)
+    if Pass.FLOAT_ENDS in job.passes:
+        made = unrounded_answers(made)
+    made = slim(made, scaled=ready.scaled)
     if not arithmetic.layers_only:
         made = shield_floats(made, ready.floats)
     with storage_errors(job.out):

@@ -205,7 +205,7 @@ def stored(model: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     opened.allocate_tensors()
     details = {detail["index"]: detail for detail in opened.get_tensor_details()}
     weights = {
-        graph.name(operator.outputs[0]).removesuffix("/scaled_channels"): operator.inputs[1]
+        graph.name(operator.outputs[0]).removesuffix("/scaled"): operator.inputs[1]
         for operator in graph.operators
         if len(operator.inputs) > 1 and graph.is_constant(operator.inputs[1])
     }

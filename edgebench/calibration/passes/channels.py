@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-SCALED = "/scaled_channels"
+SCALED = "/scaled"
 """Ends the names of tensors whose channels are multiples of those that the float file has."""
 
 _POWERS = (0.25, 0.5, 0.75, 1.0)

@@ -7,6 +7,7 @@ Tiny's ResNet-8 that rounding made most of the noise.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,15 @@ import numpy as np
 
 from edgebench.calibration.passes.ends import cost_little
 from edgebench.calibration.passes.layers import layers
+from edgebench.calibration.passes.order import reads
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
 _ARRANGING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
 """Operators after which the values are still the input's."""
+
+_PRODUCTS = ("Gemm", "MatMul")
 
 _LAST = (*_ARRANGING, "AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LogSoftmax", "Sigmoid")
 """Operators that stay float with a last layer, before or behind it."""
@@ -37,6 +41,41 @@ def float_ends(model: ModelProto) -> list[str]:
     little = cost_little(weights, work)
     cheap = {layer.given for layer, costs_little in zip(found, little, strict=True) if costs_little}
     return list(dict.fromkeys([*_head(model, cheap), *_tail(model, cheap)]))
+
+
+def unrounded_answers(model: ModelProto) -> ModelProto:
+    """Return a Q/DQ graph in which what the last products give is not rounded to int8 again.
+
+    ONNX Runtime's integer products write float where no QuantizeLinear follows, in the same time.
+    """
+    whole = type(model)()
+    whole.CopyFrom(model)
+    for output in model.graph.output:
+        pair = _last_pair(whole, output.name)
+        if pair is not None:
+            product, quantize, dequantize = pair
+            whole.graph.node.remove(quantize)
+            whole.graph.node.remove(dequantize)
+            product.output[0] = dequantize.output[0]
+    return whole
+
+
+def _last_pair(model: ModelProto, output: str) -> tuple[NodeProto, NodeProto, NodeProto] | None:
+    """Return the product that gives an output, also through a softmax, and the Q/DQ pair behind it."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    readers = Counter(name for node in model.graph.node for name in reads(node))
+    readers.update(entry.name for entry in model.graph.output)
+    ways = [output]
+    node = makers.get(output)
+    while node is not None and node.op_type in _LAST:
+        ways.append(node.input[0])
+        node = makers.get(node.input[0])
+    if node is None or node.op_type != "DequantizeLinear" or node.input[0] not in makers:
+        return None
+    quantize = makers[node.input[0]]
+    product = makers.get(quantize.input[0])
+    alone = all(readers[name] == 1 for name in (*ways, node.input[0], quantize.input[0]))
+    return (product, quantize, node) if alone and product and product.op_type in _PRODUCTS else None
 
 
 def _head(model: ModelProto, cheap: set[str]) -> Iterator[str]:
