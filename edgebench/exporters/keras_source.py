@@ -12,6 +12,7 @@ from edgebench.exporters.keras_load import LoadedModel, load
 from edgebench.exporters.onnx_numbers import renumbered
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange
+from edgebench.exporters.tflite_readable import readable
 from edgebench.storage import storage_errors
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def to_tflite(job: ConversionJob) -> ConversionResult:
     model = load(job.source)
     shapes = _shapes(job, model)
     content = _tflite(job, _function(model, shapes))
-    content = arrange(content, [spec.name for spec in model.inputs], model.outputs)
+    content = readable(arrange(content, [spec.name for spec in model.inputs], model.outputs))
     with storage_errors(job.out):
         job.out.write_bytes(content)
     return _result(job, model, shapes, step="TFLiteConverter: fp32, batch 1", versions={})

@@ -24,6 +24,7 @@ from edgebench.exporters.onnx_file import answer, open_session, read_onnx, sessi
 from edgebench.exporters.onnx_prepared import refuse_quantized
 from edgebench.exporters.samples import full_shapes, read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange, identifier, unique
+from edgebench.exporters.tflite_readable import readable
 from edgebench.progress import Progress, silent
 from edgebench.storage import (
     cache_folder,
@@ -115,7 +116,7 @@ def to_tflite(job: ConversionJob) -> ConversionResult:
         )
     content, versions = _convert(python, task, network)
     with storage_errors(job.out):
-        job.out.write_bytes(arrange(content, takes, gives))
+        job.out.write_bytes(readable(arrange(content, takes, gives)))
     file, samples = samples_or_random(job.samples, job.out, shapes, inputs)
     return ConversionResult(
         steps=(f"onnx2tf {versions['onnx2tf']}: ONNX to TFLite, fp32, batch 1",),

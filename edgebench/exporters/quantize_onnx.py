@@ -12,8 +12,8 @@ from edgebench.calibration.observers import Range
 from edgebench.calibration.passes.floats import shield_floats
 from edgebench.calibration.passes.kept import set_aside
 from edgebench.calibration.passes.layers import layers
-from edgebench.calibration.passes.onnx_ends import unrounded_answers
 from edgebench.calibration.passes.onnx import Adapted
+from edgebench.calibration.passes.onnx_ends import unrounded_answers
 from edgebench.calibration.passes.order import in_order
 from edgebench.calibration.passes.size import slim
 from edgebench.calibration.passes.sums import rounding_steps

@@ -26,12 +26,12 @@ def identifier(name: str) -> str:
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names in their order; one met before gets a number behind it."""
-    chosen: list[str] = []
+    chosen: dict[str, None] = {}
     for name in names:
         candidate, count = name, 1
         while candidate in chosen:
             candidate, count = f"{name}_{count}", count + 1
-        chosen.append(candidate)
+        chosen[candidate] = None
     return tuple(chosen)
 
 

@@ -31,11 +31,21 @@ def slim(content: bytes, *, scaled: Collection[str] = ()) -> bytes:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    operators = [operator for graph in model.subgraphs for operator in graph.operators]
-    if len(content) > _LARGEST or any(operator.largeCustomOptionsOffset for operator in operators):
+    if not packs(model, content):
         return content
     for graph in model.subgraphs:
         _rename(model, graph, scaled)
+    return packed(model, content)
+
+
+def packs(model: Any, content: bytes) -> bool:
+    """Return whether what lies behind the flatbuffer in the model's `content` fits into a flatbuffer."""
+    operators = (operator for graph in model.subgraphs for operator in graph.operators)
+    return len(content) <= _LARGEST and not any(operator.largeCustomOptionsOffset for operator in operators)
+
+
+def packed(model: Any, content: bytes) -> bytes:
+    """Return a file of the model, which was read from `content`, its constants aligned and in it."""
     for buffer in model.buffers:
         if buffer.offset > 1:  # 0 and 1 stand for data that is in the flatbuffer itself
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)

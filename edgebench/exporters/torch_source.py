@@ -11,6 +11,7 @@ from edgebench.errors import ExportError
 from edgebench.exporters.converters import ConversionJob, ConversionResult
 from edgebench.exporters.samples import read_samples, samples_or_random, write_reference
 from edgebench.exporters.tflite_names import arrange
+from edgebench.exporters.tflite_readable import readable
 from edgebench.exporters.torch_load import LoadedTorch, load
 from edgebench.storage import storage_errors
 
@@ -77,7 +78,7 @@ def to_tflite(job: ConversionJob) -> ConversionResult:
     if not model.by_name:
         names = [f"args_{index}" for index in range(len(single))]
     with storage_errors(job.out):
-        job.out.write_bytes(arrange(job.out.read_bytes(), names, model.outputs))
+        job.out.write_bytes(readable(arrange(job.out.read_bytes(), names, model.outputs)))
     step = f"litert-torch {litert_torch.__version__}: fp32, batch {single[0].shape[0]}"
     return _result(job, model, step=step, notes=())
 

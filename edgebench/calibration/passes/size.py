@@ -24,10 +24,11 @@ def slim(model: ModelProto, *, scaled: Collection[str] = ()) -> ModelProto:
 
     Left out are constants that are there twice, shapes that the runtime infers again, attributes that say
     what holds without them, operator sets of which nothing is used, names of Q/DQ nodes, and long names of
-    what they give and of the constants that only they read. All other tensors and nodes keep their names. Zero points stay, also those that say zero: without one of the weights ONNX Runtime does
-    not make one integer operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead
-    of 35). scaled: tensors whose names are to say that they do not hold what those of these
-    names hold in the float file.
+    what they give and of the constants that only they read. All other tensors and nodes keep their names.
+    Zero points stay, also those that say zero: without one of the weights ONNX Runtime does not make one
+    integer operator of a Gemm and its Q/DQ nodes (the digits' file took 86 µs a call instead of 35).
+    scaled: tensors whose names are to say that they do not hold what those of these names hold in the
+    float file.
     """
     slimmed = ModelProto()
     slimmed.CopyFrom(model)
@@ -63,7 +64,7 @@ def _is_default(node: NodeProto, entry: AttributeProto, versions: dict[str, int]
     if known is None or known.default_value.type == AttributeProto.UNDEFINED:
         return False
     values = map(helper.get_attribute_value, (known.default_value, entry))
-    return next(values) == next(values)
+    return bool(next(values) == next(values))
 
 
 def _drop_marks(model: ModelProto) -> None:

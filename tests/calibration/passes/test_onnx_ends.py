@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper, numpy_helper
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from edgebench.calibration.passes.onnx_ends import float_ends
-from tests.calibration.passes.networks import model_of
+from edgebench.calibration.observers import Range
+from edgebench.calibration.passes.onnx_ends import float_ends, unrounded_answers
+from tests.calibration.passes.networks import answers, model_of, quantize, residual_network, samples, session
 
 
 def network(nodes: list[Any], given: list[int], **weights: tuple[int, ...]) -> ModelProto:
@@ -75,3 +80,45 @@ def test_turning_an_int8_result_is_left_in_int8() -> None:
         helper.make_node("Flatten", ["u"], ["y"], name="flat"),
     ]
     assert float_ends(network(tail, [1, 2048])) == ["turn", "stem"]
+
+
+def rounded(*, softmax: bool = False, twice: bool = False) -> ModelProto:
+    """Return a residual network as Q/DQ, all ranges alike. twice: its logits are added to themselves too."""
+    model = residual_network()
+    output = model.graph.output[0]
+    if softmax:
+        model.graph.node.append(helper.make_node("Softmax", ["logits"], ["scores"], name="scores"))
+        output.name = "scores"
+    if twice:
+        model.graph.node.append(helper.make_node("Add", ["logits", "logits"], ["doubled"], name="double"))
+        model.graph.output.append(helper.make_tensor_value_info("doubled", TensorProto.FLOAT, [1, 10]))
+    names = ["x", *(name for node in model.graph.node for name in node.output)]
+    return quantize(model, dict.fromkeys(names, Range(-4.0, 4.0)), [], bits=7)
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_the_answer_is_not_rounded_to_a_byte(softmax: bool, tmp_path: Path) -> None:
+    """One pair fewer, also before a softmax; the classifier still computes in integers and writes float."""
+    before = rounded(softmax=softmax)
+    after = unrounded_answers(before)
+    assert [node.name for node in after.graph.output] == [node.name for node in before.graph.output]
+    assert len(before.graph.node) - len(after.graph.node) == 2
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(after.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    made = onnx.load(tmp_path / "optimized.onnx").graph.node
+    assert [node.op_type for node in made if node.op_type in ("Gemm", "QGemm")] == ["QGemm"]
+
+
+def test_an_answer_that_is_not_rounded_is_nearer() -> None:
+    """The scores of a Q/DQ file have fewer than 256 values; without the last pair they have more."""
+    before = rounded()
+    given = samples(64)
+    found = [answers(session(model), given) for model in (before, unrounded_answers(before))]
+    assert [len(np.unique(scores)) > 256 for scores in found] == [False, True]
+
+
+def test_what_others_read_stays_rounded() -> None:
+    """Where logits are also added in integers the pair stays: the sum would be taken out of int8."""
+    before = rounded(twice=True)
+    assert unrounded_answers(before).graph == before.graph

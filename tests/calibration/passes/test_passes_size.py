@@ -64,3 +64,34 @@ def test_the_graph_given_is_not_changed(quantized: ModelProto) -> None:
     before = quantized.SerializeToString()
     slim(quantized)
     assert quantized.SerializeToString() == before
+
+
+def test_what_holds_unsaid_is_not_said() -> None:
+    """Of a window only the strides, dilations and pads that differ from the standard's stay."""
+    weights = onnx.numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")
+    told = {
+        "plain": {"strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0], "group": 1},
+        "striding": {"strides": [2, 1], "dilations": [1, 2], "pads": [0, 1, 0, 0], "kernel_shape": [3, 3]},
+    }
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], [f"y{name}"], name, **entries)
+        for name, entries in told.items()
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in ("x", "yplain", "ystriding")
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights])
+    slimmed = slim(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]))
+    left = {
+        node.name: {entry.name: list(entry.ints) for entry in node.attribute} for node in slimmed.graph.node
+    }
+    assert left == {"plain": {}, "striding": told["striding"]}
+
+
+def test_operator_sets_that_nothing_is_of_are_left_out(quantized: ModelProto) -> None:
+    """A file names the sets of its own nodes only."""
+    padded = ModelProto()
+    padded.CopyFrom(quantized)
+    padded.opset_import.append(onnx.helper.make_opsetid("org.pytorch.aten", 1))
+    assert [entry.domain for entry in slim(padded).opset_import] == [""]
