@@ -22,18 +22,19 @@ READ_S = 30.0
 """For one reading; a phone's dumpsys may take a second."""
 
 # $1: the root; then how often, how many seconds between, and the patterns. `+` before one asks for all
-# lines, the others for the first. `read` is the shell's own: no process is started for a file.
-_READ = r"""cd "$1" || exit; n=$2 pause=$3; shift 3; IFS=
+# lines up to one of many interrupts' counts, the others for the first. `read` is the shell's own: no
+# process is started for a file. $4: which lines of commands are kept.
+_READ = r"""cd "$1" || exit; n=$2 pause=$3 keep=$4; shift 4; IFS=
 try() {
   command -v "$1" >/dev/null || return
-  "$@" </dev/null 2>/dev/null | while read -r v; do echo "$ $*	$v"; done
+  "$@" </dev/null 2>/dev/null | grep -E "$keep" | while read -r v; do echo "$ $*	$v"; done
 }
 while :; do
   for p; do
     all=; case $p in '$'*) IFS=' '; try ${p#?}; IFS=; continue;; +*) all=y; p=${p#?};; esac
     for f in $p; do
       [ -e "$f" ] || continue
-      { if [ "$all" ]; then while read -r v; do echo "$f	$v"; done <"$f"
+      { if [ "$all" ]; then while read -r v; do case $v in intr*) break;; esac; echo "$f	$v"; done <"$f"
         else v=; read -r v <"$f"; echo "$f	$v"; fi; } 2>/dev/null || [ "$v" ] || echo "$f	"
     done
   done
@@ -76,17 +77,24 @@ def whole(text: str | None) -> int | None:
 
 
 def read_files(
-    machine: Transport, patterns: Sequence[str], *, root: str = "/", times: int = 1, every_s: float = 0.0
+    machine: Transport,
+    patterns: Sequence[str],
+    *,
+    keep: str = ".",
+    root: str = "/",
+    times: int = 1,
+    every_s: float = 0.0,
 ) -> tuple[SysFiles, ...]:
     """Return what the files of some patterns hold, read `times` times in one command.
 
     A pattern is a path from the root with `*`; after `+` all lines of its files are read, after `$` it is
-    a command, left out where the machine has none of that name. root: another tree in place of the
-    machine's own. Raises DeviceError where the machine is gone.
+    a command, left out where the machine has none of that name; of its lines those that `keep`, an
+    expression of grep, finds. root: another tree in place of the machine's own. Raises DeviceError where
+    the machine is gone.
     """
-    argv = ["sh", "-c", _READ, "sh", root, str(times), f"{every_s:g}", *patterns]
+    argv = ["sh", "-c", _READ, "sh", root, str(times), f"{every_s:g}", keep, *patterns]
     done = machine.run(argv, timeout_s=READ_S + 2 * times * every_s)
-    parts = done.stdout.replace("\r", "").replace("\0", "").split("\n--\n")
+    parts = f"\n{done.stdout}".replace("\r", "").replace("\0", "").split("\n--\n")
     if done.returncode != 0 or len(parts) != times + 1:
         raise DeviceError(f"{machine.uri}: its shell does not read /sys as a POSIX shell does")
     return tuple(SysFiles(_lines(part)) for part in parts[:times])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 BOOT = "5ad1e2c4-7a53-4d0e-9a57-1b1f6a4f0c11"
 OFF = "/proc/self/mem"
 """A file that answers every reading with an input/output error, as a sensor does that is off."""
@@ -138,3 +140,12 @@ def phone(root: Path) -> Path:
     }
     write(root, {f"sys/class/power_supply/battery/{name}": value for name, value in battery.items()})
     return root
+
+
+def tool(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    """Put a tool of the machine's maker on PATH: a script that answers as it does."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+    (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
