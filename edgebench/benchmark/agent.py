@@ -490,6 +490,7 @@ def _strain(before: Dict[str, Optional[float]], after: Dict[str, Optional[float]
     return {
         "wait_share": None if waited is None or not wall else waited / wall,
         "steal_share": None if not total or stolen is None else stolen / total,
+        "cpu_s": time.process_time(),
         "load_average": os.getloadavg()[0],
         "wall_s": wall,
     }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgebench.devices.device import Device
+    from edgebench.devices.readings import Readings
     from edgebench.devices.transport import Completed
 
     Array = NDArray[np.generic]
@@ -43,10 +44,15 @@ _CRASHES = [
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What an agent's run gave: its arrays without `meta`, and `meta` as a mapping."""
+    """What an agent's run gave: its arrays without `meta`, and `meta` as a mapping.
+
+    before, after: what the machine's sensors showed; None where nobody looked.
+    """
 
     arrays: dict[str, Array]
     meta: dict[str, Any]
+    before: Readings | None = None
+    after: Readings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from edgebench.benchmark.timing import NOT_TOLD as NOT_TOLD  # noqa: PLC0414 - r
 from edgebench.benchmark.timing import Span as Span  # noqa: PLC0414 - likewise
 from edgebench.benchmark.timing import Timing as Timing  # noqa: PLC0414 - likewise
 from edgebench.benchmark.workloads.records import Workloads
+from edgebench.devices.readings import Readings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 3
 """1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
-measured beyond single calls (`workloads`), and resident memory after the last call."""
+measured beyond single calls (`workloads`), resident memory after the last call, and what the sensors showed
+before and after each session."""
 
 
 class Validity(enum.StrEnum):
@@ -75,6 +77,8 @@ class Session:
     where nobody looked: before schema 2, and in logs of other tools.
     origin: the log that the session was imported from, with its SHA-256; empty where edgebench measured.
     summary: what that log says in place of single timings.
+    before, after: what the sensors showed right before the process and right after it; None before schema 3
+    and in logs of other tools. cpu_s: seconds of a processor that the process took, from its start on.
     """
 
     index: int
@@ -95,6 +99,9 @@ class Session:
     summary: Summary | None = None
     steady: State | None = None
     steady_rss_bytes: int | None = None
+    before: Readings | None = None
+    after: Readings | None = None
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,10 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One artifact on one device. `failure` says why there are no sessions, else it is None."""
+    """One artifact on one device. `failure` says why there are no sessions, else it is None.
+
+    disturbances: of the reasons those by which a time may be another's, so that no gate on it is answered.
+    """
 
     artifact: Artifact
     device: DeviceFacts
@@ -142,6 +152,7 @@ class Measurement:
     validity_reasons: tuple[str, ...] = ()
     failure: str | None = None
     workloads: Workloads = field(default_factory=Workloads)
+    disturbances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,16 +129,15 @@ def _check_alike(group: Sequence[NamedLog]) -> None:
 def _measurement(folder: Path, group: Sequence[NamedLog], device: DeviceFacts) -> Measurement:
     sessions = tuple(_session(folder, named, index) for index, named in enumerate(group))
     times = [named.log.latency_ns for named in group]
-    validity, reasons = assess([], [float(np.median(values)) for values in times if values.size])
+    found = assess([], [float(np.median(values)) for values in times if values.size])
     doubts = tuple(dict.fromkeys(doubt for named in group for doubt in named.log.doubts))
-    if doubts and validity is Validity.VALID:
-        validity = Validity.DEGRADED
+    validity = Validity.DEGRADED if doubts and found.validity is Validity.VALID else found.validity
     return Measurement(
         artifact=group[0].artifact,
         device=device,
         sessions=sessions,
         validity=validity,
-        validity_reasons=(*reasons, *doubts),
+        validity_reasons=(*found.reasons, *doubts),
     )
 
 

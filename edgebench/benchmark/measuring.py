@@ -25,6 +25,7 @@ from edgebench.benchmark.evidence import (
 from edgebench.benchmark.inputs import LARGEST_BATCH, calls, grouping, logits, random_tensors, sample_tensors
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.steady import steady_state
+from edgebench.benchmark.watch import Watch
 from edgebench.errors import MeasurementError
 from edgebench.progress import Progress
 from edgebench.storage import encode_json, sha256_bytes
@@ -57,6 +58,7 @@ class Measurer:
     facts: DeviceFacts
     cores: tuple[int, ...]
     progress: Progress
+    watch: Watch
 
     def session(self, artifact: Artifact, model: Path, *, index: int, count: tuple[int, int]) -> Session:
         """Return session `index`, timed now or kept from before. Raises MeasurementError."""
@@ -181,7 +183,11 @@ class Measurer:
             "threads": self.request.threads,
             "affinity": list(self.cores) or None,
         }
-        return self.host.run(job, settings["mode"], timeout_s=timeout_s)
+        if settings["mode"] != "latency":
+            return self.host.run(job, settings["mode"], timeout_s=timeout_s)
+        before = self.watch.ready()
+        result = self.host.run(job, settings["mode"], timeout_s=timeout_s)
+        return replace(result, before=before, after=self.watch.read())
 
     def _tell(self, what: str, artifact: Artifact, count: tuple[int, int], *, kept: bool) -> None:
         """Report what is done now, or kept from before. count: how many are done, and of how many."""
@@ -229,6 +235,9 @@ def _as_session(
             ended_by=str(meta["ended_by"]),
             wait_share=meta["wait_share"],
             steal_share=meta["steal_share"],
+            before=result.before,
+            after=result.after,
+            cpu_s=meta["cpu_s"],
             timing=Timing(
                 runtime=RUNTIMES[artifact.format],
                 runtime_version=str(meta["runtime_version"]),

@@ -22,7 +22,8 @@ class BenchmarkRequest:
     is over. The warm-up lasts `warmup_s` and `min_warmup_calls`, whichever is longer, and ends at
     `max_session_s` in any case. affinity: cores as in `0,2-3`; None leaves the process unbound.
     notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
-    measures on; None for as long as it takes.
+    measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
+    as in `60C` or `60C,15m`.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -38,6 +39,7 @@ class BenchmarkRequest:
     min_warmup_calls: int = 20
     threads: int = 1
     affinity: str | None = None
+    cool_down: str | None = None
     seed: int = 0
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

@@ -17,10 +17,11 @@ from edgebench import __version__
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
-from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session, State
+from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.request import BenchmarkRequest, check, parse_cores
-from edgebench.benchmark.validity import Strain, assess
+from edgebench.benchmark.validity import assess
+from edgebench.benchmark.watch import Watch, parse_cool_down
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import MeasurementError
@@ -44,9 +45,11 @@ def benchmark(
     """
     check(request)
     cores = parse_cores(request.affinity)
+    cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
     with guarded(device.uri, request.device), _host(device, request, progress) as host:
-        measurer = Measurer(request, host, device.facts(), cores, progress)
+        watch = Watch(device, cool_down, progress)
+        measurer = Measurer(request, host, device.facts(), cores, progress, watch)
         evidence = _Run(request, measurer).evidence()
     files.write_evidence(request.out, evidence)
     return evidence
@@ -125,10 +128,14 @@ class _Run:
             float(np.median(samples.latency_ns[samples.session == session.index]))
             for session in finding.sessions
         ]
-        strains = [Strain(session.wait_share, session.steal_share) for session in finding.sessions]
-        restless = [session.index for session in finding.sessions if session.steady is State.NEVER]
-        validity, reasons = assess(strains, medians, restless)
-        return replace(measured, validity=validity, validity_reasons=reasons)
+        cool_down = self.measurer.watch.cool_down
+        found = assess(finding.sessions, medians, cool_down.celsius if cool_down else None)
+        return replace(
+            measured,
+            validity=found.validity,
+            validity_reasons=found.reasons,
+            disturbances=found.disturbances,
+        )
 
 
 def _attempt(finding: _Findings, step: Callable[[Artifact, Path], Done]) -> Done | None:

@@ -8,6 +8,7 @@ from edgebench.reports.answer_estimates import answered
 from edgebench.reports.quantities import QUANTILES, Estimate, Quantity, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.timing_estimates import SESSION_FIELDS, latency, of_calls, per_session
+from edgebench.reports.units import Dimension
 
 _FROM_TIMINGS = frozenset({*QUANTILES, Quantity.LOAD, Quantity.FIRST, Quantity.MEMORY})
 _FROM_FILE = frozenset({Quantity.SIZE, Quantity.SHRINK})
@@ -23,6 +24,11 @@ def applies(quantity: Quantity, subject: Subject) -> bool:
 def from_timings(quantity: Quantity) -> bool:
     """Return whether the quantity was measured while the artifact ran, so that its machine matters."""
     return quantity in _FROM_TIMINGS
+
+
+def from_clock(quantity: Quantity) -> bool:
+    """Return whether the quantity is a time, which others on the machine make longer."""
+    return quantity in _FROM_TIMINGS and quantity.dimension is Dimension.TIME
 
 
 def from_file(quantity: Quantity) -> bool:

@@ -20,6 +20,7 @@ from edgebench.reports.estimates import (
     applies,
     estimate,
     from_answers,
+    from_clock,
     from_file,
     from_timings,
     session_estimates,
@@ -156,6 +157,9 @@ def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | No
         return f"the measurement is INVALID: {why}", "a valid measurement"
     if measurement.device.emulated and from_timings(quantity) and (passed or failed):
         return "the device is emulated: its times and memory prove nothing", "a run on the real device"
+    if measurement.disturbances and from_clock(quantity) and (passed or failed):
+        what = "; ".join(measurement.disturbances)
+        return f"the times may be those of a disturbance: {what}", "a measurement without it"
     if passed and from_answers(quantity) and (rows := subject.unusable_rows):
         return f"{rows} answers hold NaN or Inf", "an artifact whose outputs are finite"
     return _sessions_disagree(subject, gate, answer)

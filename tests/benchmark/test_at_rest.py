@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from edgebench.benchmark.evidence import SCHEMA, Session, State, Timing, Validity
 from edgebench.benchmark.evidence_files import EVIDENCE, read_evidence
 from edgebench.benchmark.measuring import at_rest
-from edgebench.benchmark.validity import Strain, assess
+from edgebench.benchmark.validity import Assessment, assess
 from edgebench.benchmark.workloads.records import Workloads
 from edgebench.errors import InputError
 
@@ -55,13 +56,13 @@ def test_a_session_without_rest_keeps_its_calls(level: np.ndarray, state: State)
 
 def test_a_restless_session_degrades_the_measurement() -> None:
     """A session that never rests is a reason, naming it; what is INVALID stays so."""
-    quiet, loud = Strain(0.0, 0.0), Strain(0.5, 0.0)
-    assert assess([quiet], [1.0], [2]) == (
-        Validity.DEGRADED,
-        ("the calls of session 2 never became steady",),
+    quiet = replace(session(100, 0), wait_share=0.0, steal_share=0.0)
+    loud, restless = replace(quiet, wait_share=0.5), replace(quiet, steady=State.NEVER)
+    assert assess([restless], [1.0]) == Assessment(
+        Validity.DEGRADED, ("the calls of session 2 never became steady",)
     )
-    assert assess([loud], [1.0], [0])[0] is Validity.INVALID
-    assert assess([quiet], [1.0]) == (Validity.VALID, ())
+    assert assess([loud, restless], [1.0]).validity is Validity.INVALID
+    assert assess([quiet], [1.0]) == Assessment(Validity.VALID)
 
 
 def test_evidence_of_schema_1_still_reads(tmp_path: Path) -> None:

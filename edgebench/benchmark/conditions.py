@@ -1,0 +1,149 @@
+"""What the sensors showed around a session, as numbers of which more is worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgebench.benchmark.evidence import Session
+from edgebench.devices.readings import Core, Readings, Temperature
+
+FIRMWARE_LIMIT_C = 85.0
+"""Where a processor slows down whose kernel does not say: a Raspberry Pi's firmware does so at 85 °C."""
+
+_PROCESSOR_ZONES = ("cpu", "soc", "gpu", "tj", "big", "mid", "little", "package", "core")
+_MOVING = frozenset({"powersave", "ondemand", "conservative", "schedutil", "interactive", "userspace"})
+_HARDWARE_CHOOSES = frozenset({"intel_pstate", "amd-pstate-epp", "amd_pstate_epp"})
+_LEAST_S = 0.2
+"""Between two readings, for a share of time: the kernel counts in hundredths of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One number of a session. name: its threshold's. what: in words, where a number does not say it."""
+
+    name: str
+    value: float
+    what: str = ""
+
+
+def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condition]:
+    """Yield what is known of the conditions of a session; nothing for what no sensor told.
+
+    cool_c: at what temperature it was to begin at most.
+    """
+    shares = {"wait_share": session.wait_share, "steal_share": session.steal_share}
+    yield from (Condition(name, share) for name, share in shares.items() if share is not None)
+    before, after = session.before, session.after
+    if before is None or after is None:
+        return
+    if None not in (before.boot_id, after.boot_id) and before.boot_id != after.boot_id:
+        yield Condition("restarts", 1)
+        return
+    if cool_c is not None and (heat := hottest(before)) is not None:
+        yield Condition("warm_start_c", heat - cool_c, f"{heat:.0f} °C in place of {cool_c:g} °C")
+    yield from _heat(before, after)
+    yield from _throttling(before, after)
+    yield from _clocks(before, after, session.timing.affinity)
+    yield from _others(before, after, session)
+    yield from _memory(before, after)
+    yield from _battery(before, after)
+
+
+def hottest(readings: Readings) -> float | None:
+    """Return the highest temperature, in °C, of the zones that slow a machine down; None without any."""
+    return max((zone.celsius for zone in readings.temperatures if _limit(zone) is not None), default=None)
+
+
+def _limit(zone: Temperature) -> float | None:
+    """Return where a zone slows the machine down; None for one that does not, such as a modem's."""
+    if zone.throttles_at_c is not None:
+        return zone.throttles_at_c
+    return FIRMWARE_LIMIT_C if any(part in zone.zone.lower() for part in _PROCESSOR_ZONES) else None
+
+
+def _heat(before: Readings, after: Readings) -> Iterator[Condition]:
+    """Yield by how much each zone is above the point where it slows the machine down."""
+    for zone in (*before.temperatures, *after.temperatures):
+        limit = _limit(zone)
+        if limit is not None:
+            what = f"{zone.zone} is at {zone.celsius:.0f} °C and slows down at {limit:.0f} °C"
+            yield Condition("heat_c", zone.celsius - limit, what)
+
+
+def _throttling(before: Readings, after: Readings) -> Iterator[Condition]:
+    for when, readings in (("before", before), ("after", after)):
+        if readings.throttling:
+            yield Condition("throttling", 1, f"{', '.join(readings.throttling)} {when} a session")
+    if before.throttle_count is not None and after.throttle_count is not None:
+        events = after.throttle_count - before.throttle_count
+        yield Condition("throttling", events, "its processor counted so during a session")
+
+
+def _clocks(before: Readings, after: Readings, used: Sequence[int]) -> Iterator[Condition]:
+    """Yield what happened to the clocks of the cores in use."""
+    later = {core.core: core for core in after.cores}
+    for core in _used(before, used):
+        end = later.get(core.core, core)
+        lost = max(_lost(core.limit_mhz, end.limit_mhz), _pinned_lost(core, end))
+        yield Condition("clock_lost", lost, f"core {core.core}")
+        if core.governor != end.governor:
+            what = f"the governor of core {core.core} went from {core.governor} to {end.governor}"
+            yield Condition("governor_changed", 1, what)
+        elif core.governor in _MOVING and core.driver not in _HARDWARE_CHOOSES and _moves(core):
+            yield Condition("governor", 1, f"the governor {core.governor} moves the clock")
+
+
+def _used(readings: Readings, used: Sequence[int]) -> list[Core]:
+    """Return the cores that the process was bound to; all where that is not known."""
+    return [core for core in readings.cores if not used or core.core in used]
+
+
+def _lost(first: float | None, last: float | None) -> float:
+    return 0.0 if not first or last is None else 1 - last / first
+
+
+def _pinned_lost(core: Core, end: Core) -> float:
+    """Return the share of its clock that a core lost which had no other clock to choose."""
+    pinned = core.floor_mhz is not None and core.floor_mhz == core.limit_mhz
+    return _lost(core.clock_mhz, end.clock_mhz) if pinned else 0.0
+
+
+def _moves(core: Core) -> bool:
+    return core.floor_mhz is None or core.floor_mhz != core.limit_mhz
+
+
+def _others(before: Readings, after: Readings, session: Session) -> Iterator[Condition]:
+    """Yield the share of the cores' time that others took: of those in use where bound, else of all."""
+    if before.uptime_s is None or after.uptime_s is None or session.cpu_s is None:
+        return
+    begin, used = {core.core: core.busy_s for core in before.cores}, session.timing.affinity
+    worked = [
+        core.busy_s - start
+        for core in _used(after, used)
+        if core.busy_s is not None and (start := begin.get(core.core)) is not None
+    ]
+    passed = after.uptime_s - before.uptime_s
+    if worked and passed >= _LEAST_S:
+        share = max(sum(worked) - session.cpu_s, 0.0) / (len(worked) * passed)
+        bound = 0 < len(used) < len(after.cores)
+        yield Condition("others_on_its_cores" if bound else "others_share", share)
+
+
+def _memory(before: Readings, after: Readings) -> Iterator[Condition]:
+    for readings in (before, after):
+        total, free = readings.memory_bytes, readings.memory_available_bytes
+        if total and free is not None:
+            yield Condition("memory_share", 1 - free / total)
+    if before.swap_used_bytes is not None and after.swap_used_bytes is not None:
+        grown = after.swap_used_bytes - before.swap_used_bytes
+        yield Condition("swapped_bytes", grown, f"{grown / 1e6:.0f} MB")
+
+
+def _battery(before: Readings, after: Readings) -> Iterator[Condition]:
+    for readings in (before, after):
+        level = readings.battery_percent
+        if level is not None:
+            yield Condition("battery_used", 1 - level / 100, f"{level} %")
+        yield Condition("charging", float(bool(readings.charging)))
+        yield Condition("screen", float(bool(readings.screen_on)))
