@@ -65,11 +65,15 @@ class JobError(Exception):
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU, as `session.run` is called by any Python program."""
+    """ONNX Runtime on the CPU, its inputs and outputs bound beforehand.
+
+    On a model of 27 µs `session.run(None, feed)` takes 4 µs more than the C interface's Run, most of it for the
+    names and for making arrays of the outputs; `run_with_iobinding` takes 1.3 µs more.
+    """
 
     timed = (
-        "InferenceSession.run(None, feed): input arrays ready in memory before the clock starts; the "
-        "outputs' allocation and release are inside"
+        "InferenceSession.run_with_iobinding: input arrays bound before the clock starts; the outputs' "
+        "allocation and the last ones' release are inside"
     )
 
     def __init__(self, model: str, threads: int) -> None:
@@ -88,34 +92,44 @@ class OnnxRuntime:
         """Take the inputs in the order of `names` where the model has them all."""
         given = [spec.name for spec in self._session.get_inputs()]
         self._names = names if names and set(names) <= set(given) else given
+        self._outputs = [spec.name for spec in self._session.get_outputs()]
 
     def inputs(self) -> int:
         """Return how many arrays a call takes."""
         return len(self._names)
 
-    def prepare(self, arrays: List[Any]) -> Dict[str, Any]:
-        """Return the feed of a call on `arrays`."""
-        return dict(zip(self._names, arrays))
+    def prepare(self, arrays: List[Any]) -> Tuple[Any, Dict[str, Any]]:
+        """Return the binding of a call on `arrays`, and what it binds."""
+        binding, feed = self._session.io_binding(), dict(zip(self._names, arrays))
+        for name, array in feed.items():
+            binding.bind_cpu_input(name, array)
+        for name in self._outputs:
+            binding.bind_output(name)
+        return binding, feed
 
-    def measure(self, feeds: List[Dict[str, Any]], latency: List[int], deadline: int) -> int:
-        """Fill `latency` with the nanoseconds of calls, going round `feeds`; return how many they are.
+    def measure(self, bound: List[Tuple[Any, Dict[str, Any]]], latency: List[int], deadline: int) -> int:
+        """Fill `latency` with the nanoseconds of calls, going round `bound`; return how many they are.
 
         deadline: on the clock perf_counter_ns; the call in which it comes is the last.
         """
-        session, clock, count, done = self._session, time.perf_counter_ns, len(feeds), 0
-        for done in range(len(latency)):
-            feed = feeds[done % count]
-            start = clock()
-            session.run(None, feed)
-            end = clock()
-            latency[done] = end - start
-            if end >= deadline:
-                break
+        run, clock, count, done = self._session.run_with_iobinding, time.perf_counter_ns, len(bound), 0
+        try:
+            for done in range(len(latency)):
+                binding = bound[done % count][0]
+                start = clock()
+                run(binding)
+                end = clock()
+                latency[done] = end - start
+                if end >= deadline:
+                    break
+        except RuntimeError:  # whatever is wrong; `run` tells by the type of its error whose fault it is
+            self._session.run(None, bound[done % count][1])
+            raise
         return done + 1
 
-    def answers(self, feed: Dict[str, Any]) -> List[Any]:
+    def answers(self, bound: Tuple[Any, Dict[str, Any]]) -> List[Any]:
         """Return the outputs of one call."""
-        return [np.array(output) for output in self._session.run(None, feed)]
+        return [np.array(output) for output in self._session.run(None, bound[1])]
 
 
 class CompiledLiteRt:
