@@ -18,6 +18,7 @@ import onnx
 import pytest
 from fidelity_models import Network, write_onnx, write_tflite
 from models.small_onnx import save_classifier
+from models.small_tflite import save_two_by_two
 from onnx import TensorProto, helper
 
 from edgebench.benchmark.agent_run import AGENT, AgentResult, decode_result
@@ -218,6 +219,23 @@ def test_types_and_names_of_inputs(runner: Path, job: Callable[..., Path], tmp_p
     assert native.arrays["output_1"].dtype == np.bool_
     for name, array in python.arrays.items():
         np.testing.assert_array_equal(native.arrays[name], array)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["b", "a"], ["first", "second"], ["second", "first"], []])
+def test_tensors_and_signatures_have_orders_of_their_own(
+    runner: Path, job: Callable[..., Path], tmp_path: Path, names: list[str]
+) -> None:
+    """Inputs go by the tensors' names or the signature's; outputs come in the tensors' order."""
+    a, b = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[10, 20, 30], [40, 50, 60]])
+    given = [b, a] if names[:1] in (["b"], ["second"]) else [a, b]
+    paths = [str(tmp_path / f"{place}.npy") for place in range(2)]
+    for path, array in zip(paths, given, strict=True):
+        np.save(path, array)
+    model = str(save_two_by_two(tmp_path / "two.tflite"))
+    settings = {"mode": "accuracy", "model": model, "inputs": paths, "input_names": names}
+    for result in both(runner, job("litert", **settings)):
+        np.testing.assert_array_equal(result.arrays["output_0"], a - b)
+        np.testing.assert_array_equal(result.arrays["output_1"], a + b)
 
 
 def test_a_session_ends_by_time(runner: Path, job: Callable[..., Path]) -> None:

@@ -94,10 +94,43 @@ def _dense(inputs: list[int], output: int, *, relu: bool) -> Any:
 def _signature(places: dict[str, int]) -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
-    ends = []
-    for name in ("x", "logits"):
-        entry = schema.TensorMapT()
-        entry.name, entry.tensorIndex = name, places[name]
-        ends.append([entry])
-    signature.inputs, signature.outputs = ends
+    signature.inputs, signature.outputs = ([_end(name, places[name])] for name in ("x", "logits"))
     return signature
+
+
+def save_two_by_two(path: Path) -> Path:
+    """Write a model of float32[3]: a - b and a + b, `difference` and `sum`, from `a` and `b`.
+
+    Its signature has them the other way round: `second` is b and `first` is a; `total`, then `rest`.
+    """
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.buffers, model.subgraphs = 3, [schema.BufferT()], [graph]
+    graph.tensors, graph.operators, model.operatorCodes = [], [], []
+    for name in ("a", "b", "difference", "sum"):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, [3], schema.TensorType.FLOAT32
+        graph.tensors.append(tensor)
+    for place, kind in enumerate(("SUB", "ADD")):
+        code, operator = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
+        operator.opcodeIndex, operator.inputs, operator.outputs = place, [0, 1], [2 + place]
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.capitalize()}Options")
+        operator.builtinOptions = getattr(schema, f"{kind.capitalize()}OptionsT")()
+        model.operatorCodes.append(code)
+        graph.operators.append(operator)
+    graph.inputs, graph.outputs = [0, 1], [2, 3]
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs = [_end("second", 1), _end("first", 0)]
+    signature.outputs = [_end("total", 3), _end("rest", 2)]
+    model.signatureDefs = [signature]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def _end(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, index
+    return entry
