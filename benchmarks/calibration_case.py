@@ -13,7 +13,7 @@ from typing import Any
 
 from edgebench.calibration.observers import Method, observe
 from edgebench.calibration.samples import SampleStore
-from edgebench.calibration.watch import watch_onnx, watch_tflite
+from edgebench.calibration.watch import open_onnx, open_tflite, watch, watch_onnx, watch_tflite
 
 
 def plain_onnx(model: Path) -> Callable[[SampleStore], None]:
@@ -53,6 +53,22 @@ def edgebench(model: Path, images: SampleStore, runtime: str, method: str) -> No
     found = (watch_onnx if runtime == "onnx" else watch_tflite)(model, images, exact=Method(method).exact)
     for values in {id(values): values for values in found.values()}.values():
         observe(values, Method(method))
+
+
+def by_channel(model: Path, images: SampleStore, runtime: str, method: str) -> None:
+    """Watch all tensors and all channels, and find the range of each, as `edgebench calibrate` does."""
+    exact = Method(method).exact
+    if runtime == "onnx":
+        graph = open_onnx(model, next(iter(images)), exact=exact, choose=dict)
+    else:
+        graph = open_tflite(model, exact=exact, choose=dict)
+    watched = watch(graph, images)
+    for values in map(watched.whole, watched.names):
+        observe(values, Method(method))
+    if watched.by_channel is not None:
+        for name in watched.by_channel.tensors:
+            for values in watched.by_channel.distributions(name):
+                observe(values, Method(method))
 
 
 def onnxruntime_own(model: Path, images: SampleStore, method: str) -> None:
@@ -146,6 +162,7 @@ def main(model: Path, images: SampleStore, runtime: str, who: str) -> None:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
     cases: dict[str, Callable[[], None]] = {
         "edgebench": lambda: edgebench(model, images, runtime, method),
+        "edgebench-by-channel": lambda: by_channel(model, images, runtime, method),
         "onnxruntime": lambda: onnxruntime_own(model, images, method),
         "ai-edge-quantizer": lambda: quantizers_own(model, images),
     }

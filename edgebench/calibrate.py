@@ -26,6 +26,7 @@ def calibrate(
     calib_samples: int = 256,
     calib_stability: bool = True,
     max_calib_memory: str | None = None,
+    per_channel: bool = False,
     input_shape: Sequence[str] = (),
     preprocessing: str | None = None,
     overwrite: bool = False,
@@ -35,7 +36,8 @@ def calibrate(
 
     `export` takes it in place of data. calib_stability: also find how far the ranges move as quarters of
     the samples are left out. max_calib_memory: `300MB`, for what is needed beyond the model; None for no
-    bound. Raises InputError for a wrong model, data or option, ExportError for a failed conversion.
+    bound. per_channel: also find the range of every channel, and tell which are wide or dead. Raises
+    InputError for a wrong model, data or option, ExportError for a failed conversion.
     """
     from edgebench.calibration.memory import parse_memory
     from edgebench.calibration.methods import Method
@@ -47,7 +49,12 @@ def calibrate(
     (chosen,) = choices(method, Method, "--method")
     request = CalibrateRequest(
         formats=choices(formats, Format, "--format"),
-        settings=CalibrationSettings(chosen, calib_stability, parse_memory(max_calib_memory)),
+        settings=CalibrationSettings(
+            method=chosen,
+            stability=calib_stability,
+            memory_bytes=parse_memory(max_calib_memory),
+            per_channel=per_channel,
+        ),
         source=open_source(model, weights=weights, input_shapes=[shape_of(text) for text in input_shape]),
         data=load_dataset(calib_data, preprocessing=declared),
         out=out,

@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 4096
+_COUNT_BYTES = 8
+_SPARSE = 8
+"""Bins for each value of a sample from which it costs less to look each bin up than to pass over all."""
 _LEAST_EXPONENT = -60
 """Values below 2^-60 are zero to any 8-bit grid; a range of no values has this exponent."""
 
@@ -48,10 +51,31 @@ class Distribution:
         return (self.edges[:-1] + self.edges[1:]) / 2
 
 
-class Histograms:
-    """Streaming statistics of a fixed set of tensors.
+class Extremes:
+    """The lowest and the highest value of each of several rows, float64[rows], by parts of the samples."""
 
-    sizes: how many values each tensor contributes per sample, in the order in which `add` gets them.
+    def __init__(self, rows: int, folds: int = 1) -> None:
+        """Start with nothing seen, which lies between ∞ and −∞."""
+        self._lowest = np.full((folds, rows), np.inf)
+        self._highest = np.full((folds, rows), -np.inf)
+
+    def add(self, low: NDArray[np.floating], high: NDArray[np.floating], fold: int = 0) -> None:
+        """Take one sample's extremes in, [rows] each."""
+        np.minimum(self._lowest[fold], low, out=self._lowest[fold])
+        np.maximum(self._highest[fold], high, out=self._highest[fold])
+
+    def found(
+        self, rows: int | slice = slice(None), *, without: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest and the highest values of rows over all samples, or all but those of one fold."""
+        kept = [fold for fold in range(len(self._lowest)) if fold != without]
+        return self._lowest[kept, rows].min(axis=0), self._highest[kept, rows].max(axis=0)
+
+
+class Histograms:
+    """Streaming statistics of a fixed set of rows, each a tensor or a channel of one.
+
+    sizes: how many values each row contributes per sample, in the order in which `add` gets them.
     folds: the samples are dealt to so many parts in turn, each counted by itself, so that `without` can
     tell what the others gave.
     """
@@ -63,7 +87,7 @@ class Histograms:
         if bins % 4:
             raise ValueError(f"{bins} bins: a multiple of 4 is needed, so that neighbours pair up")
         if not sizes or min(sizes) < 1:
-            raise ValueError("every tensor contributes at least one value")
+            raise ValueError("every row contributes at least one value")
         count = len(sizes)
         self._bins, self._folds, self._momentum = bins, folds, momentum
         self._samples = 0
@@ -76,8 +100,7 @@ class Histograms:
         self._bins_per_unit = self._scale_of_values()
         self._counts = np.zeros((folds, count, bins), np.int64)
         self._zeros = np.zeros((folds, count), np.int64)
-        self._lowest = np.full((folds, count), np.inf)
-        self._highest = np.full((folds, count), -np.inf)
+        self._extremes = Extremes(count, folds)
         self._means = np.full((1 + folds, 2, count), np.nan)
 
     @property
@@ -85,13 +108,16 @@ class Histograms:
         """How many parts the samples are dealt to; 1 until each part of several has at least two."""
         return self._folds if self._samples >= 2 * self._folds else 1
 
-    def add(self, values: NDArray[np.float32]) -> int | None:
-        """Watch one sample's values, float32[sum(sizes)]; return a tensor that held NaN or infinity.
+    def add(self, values: NDArray[np.float32], ends: Sequence[NDArray[np.float32]] = ()) -> int | None:
+        """Watch one sample's values, float32[sum(sizes)]; return a row that held NaN or infinity.
 
-        A sample with such a value is not counted; None where all are finite.
+        ends: the lowest and the highest value of each row where the values are a part of them only; they
+        are not counted. A sample with such a value is not counted; None where all are finite.
         """
         low = np.minimum.reduceat(values, self._starts).astype(np.float64)
         high = np.maximum.reduceat(values, self._starts).astype(np.float64)
+        if ends:
+            low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
         wrong = ~(np.isfinite(low) & np.isfinite(high))
         if wrong.any():
             return int(np.flatnonzero(wrong)[0])
@@ -99,27 +125,27 @@ class Histograms:
         self._samples += 1
         self._widen(np.maximum(np.abs(low), np.abs(high)))
         self._count(values, fold)
-        self._lowest[fold] = np.minimum(self._lowest[fold], low)
-        self._highest[fold] = np.maximum(self._highest[fold], high)
+        self._extremes.add(low, high, fold)
         self._average(low, high, fold)
         return None
 
     def distributions(self) -> list[Distribution]:
-        """Return what was watched so far, one tensor after the other."""
-        return [self.distribution(tensor) for tensor in range(len(self._exponent))]
+        """Return what was watched so far, one row after the other."""
+        return [self.distribution(row) for row in range(len(self._exponent))]
 
-    def distribution(self, tensor: int, *, without: int | None = None) -> Distribution:
-        """Return what was watched of one tensor, or of all its samples but those of one fold."""
+    def distribution(self, row: int, *, without: int | None = None) -> Distribution:
+        """Return what was watched of one row, or of all its samples but those of one fold."""
         kept = [fold for fold in range(self._folds) if fold != without]
+        low, high = self._extremes.found(row, without=without)
         half = self._bins // 2
         steps = np.arange(-half, half + 1, dtype=np.float64)
-        means = self._means[0 if without is None else 1 + without, :, tensor]
+        means = self._means[0 if without is None else 1 + without, :, row]
         return Distribution(
-            lowest=float(self._lowest[kept, tensor].min()),
-            highest=float(self._highest[kept, tensor].max()),
-            edges=steps * (2.0 ** self._exponent[tensor] / half),
-            counts=self._counts[0, tensor] if kept == [0] else self._counts[kept, tensor].sum(axis=0),
-            zeros=int(self._zeros[kept, tensor].sum()),
+            lowest=float(low),
+            highest=float(high),
+            edges=steps * (2.0 ** self._exponent[row] / half),
+            counts=self._counts[0, row] if kept == [0] else self._counts[kept, row].sum(axis=0),
+            zeros=int(self._zeros[kept, row].sum()),
             mean_lowest=float(means[0]),
             mean_highest=float(means[1]),
         )
@@ -141,8 +167,10 @@ class Histograms:
         self._places[:] = self._scaled
         self._places += self._offset
         counts = self._counts[fold]
-        found = np.bincount(self._places, minlength=counts.size)
-        counts += found.reshape(counts.shape)
+        if _is_sparse(len(counts), len(values), self._bins):
+            np.add.at(counts.reshape(-1), self._places, 1)
+        else:
+            counts += np.bincount(self._places, minlength=counts.size).reshape(counts.shape)
         zero = np.add.reduceat((values == 0).astype(np.int32), self._starts)
         self._zeros[fold] += zero
         counts[:, self._bins // 2] -= zero
@@ -157,6 +185,18 @@ class Histograms:
         keep, take = self._momentum, 1 - self._momentum
         seen, now = self._means[rows], np.stack([low, high])
         self._means[rows] = np.where(np.isnan(seen), now, keep * seen + take * now)
+
+
+def count_bytes(rows: int, values: int, bins: int, folds: int = 1) -> int:
+    """Return the bytes that counts take, those of the sample that is being added included.
+
+    values: of all rows of a sample.
+    """
+    return rows * bins * _COUNT_BYTES * (folds + (0 if _is_sparse(rows, values, bins) else 1))
+
+
+def _is_sparse(rows: int, values: int, bins: int) -> bool:
+    return rows * bins > _SPARSE * values
 
 
 def _folded(counts: NDArray[np.int64]) -> NDArray[np.int64]:

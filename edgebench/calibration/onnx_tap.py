@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-VALUES = 2048
-"""Values of each tensor that are watched per sample; smaller tensors are watched whole."""
+from edgebench.calibration.channels import Channels
+from edgebench.calibration.picking import VALUES, stride
+
 _PREFIX = "edgebench_tap_"
 _IMAGE = 4
 """Axes of a batch of images: batch, channels, height, width."""
+_AXES_ARE_INPUTS = 18
+"""Opset from which ReduceMin and ReduceMax take their axes as an input."""
 _SMALL = 1024
 """Values of a constant that shape inference may want to look into."""
 
@@ -65,50 +68,101 @@ def fused_activations(model: ModelProto) -> Mapping[str, str]:
     }
 
 
-def insert(model: ModelProto, shapes: Mapping[str, Sequence[int]], *, exact: bool = False) -> Tap:
+def insert(
+    model: ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    exact: bool = False,
+    channels: Mapping[str, Channels] | None = None,
+) -> Tap:
     """Return the graph with a sample of each tensor's values as its only output.
 
     shapes: of the tensors to watch, for one sample. exact: let the lowest and the highest value be among
-    those taken, which costs two passes over every tensor.
+    those taken, which costs two passes over every tensor. channels: tensors of which values of each channel
+    follow, then the lowest of all channels, then the highest.
     """
     tapped = ModelProto()
     tapped.CopyFrom(model)
-    nodes, constants, parts, sizes = [], [], [], []
-    constants.append(numpy_helper.from_array(np.array([-1], np.int64), f"{_PREFIX}flat"))
-    for index, (name, shape) in enumerate(shapes.items()):
-        every = 1 if exact else _places_between(shape)
-        taken, length = name, math.prod(shape)
-        if every > 1:
-            taken, length = f"{_PREFIX}places_{index}", math.prod(_thinned(shape, every))
-            settings = {"kernel_shape": [1, 1], "strides": [every, every]}
-            nodes.append(helper.make_node("AveragePool", [name], [taken], **settings))
-        step = stride(length)
-        flat, part = f"{_PREFIX}flat_{index}", f"{_PREFIX}part_{index}"
-        nodes.append(helper.make_node("Reshape", [taken, f"{_PREFIX}flat"], [flat if step > 1 else part]))
-        if step > 1:
-            bounds = ((0, "start"), (length, "end"), (0, "axis"), (step, "step"))
-            ids = [f"{_PREFIX}{what}_{index}" for _, what in bounds]
-            constants += [
-                numpy_helper.from_array(np.array([value], np.int64), i)
-                for (value, _), i in zip(bounds, ids, strict=True)
-            ]
-            nodes.append(helper.make_node("Slice", [flat, *ids], [part]))
-        parts.append(part)
-        sizes.append(math.ceil(length / step))
-        if exact and step > 1:
-            ends = [f"{_PREFIX}lowest_{index}", f"{_PREFIX}highest_{index}"]
-            nodes.append(helper.make_node("ReduceMin", [flat], ends[:1], keepdims=1))
-            nodes.append(helper.make_node("ReduceMax", [flat], ends[1:], keepdims=1))
-            parts += ends
-            sizes[-1] += len(ends)
-    nodes.append(helper.make_node("Concat", parts, [f"{_PREFIX}values"], axis=0))
-    tapped.graph.node.extend(nodes)
-    tapped.graph.initializer.extend(constants)
+    added = _Added()
+    sizes = [
+        _take(added, f"{index}", name, shape, exact=exact)
+        for index, (name, shape) in enumerate(shapes.items())
+    ]
+    if channels:
+        _take_channels(added, channels, axes_are_inputs=_opset(model) >= _AXES_ARE_INPUTS)
+    added.node("Concat", added.parts, f"{_PREFIX}values", axis=0)
+    tapped.graph.node.extend(added.nodes)
+    tapped.graph.initializer.extend(added.constants.values())
     del tapped.graph.output[:]
-    tapped.graph.output.append(
-        helper.make_tensor_value_info(f"{_PREFIX}values", TensorProto.FLOAT, [sum(sizes)])
-    )
+    tapped.graph.output.append(helper.make_tensor_value_info(f"{_PREFIX}values", TensorProto.FLOAT, None))
     return Tap(tapped, f"{_PREFIX}values", tuple(shapes), tuple(sizes))
+
+
+class _Added:
+    """What is put into a graph. parts: the tensors, of one axis, that make up its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+        self.parts: list[str] = []
+
+    def node(self, kind: str, taken: Sequence[str], given: str, **settings: object) -> str:
+        """Add a node and return the tensor that it gives."""
+        self.nodes.append(helper.make_node(kind, taken, [given], **settings))
+        return given
+
+    def numbers(self, *values: int) -> str:
+        """Return the name of a constant int64[n], which is there once."""
+        name = f"{_PREFIX}of_{'_'.join(map(str, values))}"
+        self.constants.setdefault(name, numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def every(self, step: int, length: int, axis: int, taken: str, given: str) -> str:
+        """Add a Slice along an axis that is so long; none where it would take all."""
+        if step == 1:
+            return taken
+        bounds = [self.numbers(value) for value in (0, length, axis, step)]
+        return self.node("Slice", [taken, *bounds], given)
+
+
+def _take(added: _Added, key: str, name: str, shape: Sequence[int], *, exact: bool) -> int:
+    """Add what takes values of a tensor; return how many."""
+    every = 1 if exact else _places_between(shape)
+    length = math.prod(shape)
+    if every > 1:
+        length = math.prod(_thinned(shape, every))
+        settings = {"kernel_shape": [1, 1], "strides": [every, every]}
+        name = added.node("AveragePool", [name], f"{_PREFIX}places_{key}", **settings)
+    flat = added.node("Reshape", [name, added.numbers(-1)], f"{_PREFIX}flat_{key}")
+    step = stride(length)
+    added.parts.append(added.every(step, length, 0, flat, f"{_PREFIX}part_{key}"))
+    if not exact or step == 1:
+        return math.ceil(length / step)
+    for kind in ("ReduceMin", "ReduceMax"):
+        added.parts.append(added.node(kind, [flat], f"{_PREFIX}{kind}_{key}", keepdims=1))
+    return math.ceil(length / step) + 2
+
+
+def _take_channels(added: _Added, channels: Mapping[str, Channels], *, axes_are_inputs: bool) -> None:
+    """Add what takes values of every channel, and its extremes."""
+    ends: dict[str, list[str]] = {"ReduceMin": [], "ReduceMax": []}
+    for index, (name, own) in enumerate(channels.items()):
+        key = f"channels_{index}"
+        shape, places = ((own.count, -1), 1) if own.first else ((-1, own.count), 0)
+        rows = added.node("Reshape", [name, added.numbers(*shape)], f"{_PREFIX}rows_{key}")
+        taken = added.every(own.step, own.places, places, rows, f"{_PREFIX}places_{key}")
+        if not own.first:
+            taken = added.node("Transpose", [taken], f"{_PREFIX}turned_{key}", perm=[1, 0])
+        added.parts.append(added.node("Reshape", [taken, added.numbers(-1)], f"{_PREFIX}part_{key}"))
+        for kind, found in ends.items():
+            axes = {} if axes_are_inputs else {"axes": [places]}
+            more = [added.numbers(places)] if axes_are_inputs else []
+            found.append(added.node(kind, [rows, *more], f"{_PREFIX}{kind}_{key}", keepdims=0, **axes))
+    added.parts += [*ends["ReduceMin"], *ends["ReduceMax"]]
+
+
+def _opset(model: ModelProto) -> int:
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
 
 
 def _places_between(shape: Sequence[int]) -> int:
@@ -143,12 +197,6 @@ def with_lengths(model: ModelProto, names: Sequence[str]) -> ModelProto:
         helper.make_tensor_value_info(f"{_PREFIX}sizes", TensorProto.INT64, [len(names)])
     )
     return counted
-
-
-def stride(length: int) -> int:
-    """Return the step that takes at most VALUES of `length` values, odd, so that it meets all channels."""
-    step = math.ceil(length / VALUES)
-    return step if step == 1 or step % 2 else step + 1
 
 
 def _float_shapes(

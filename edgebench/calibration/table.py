@@ -1,6 +1,6 @@
 """The calibration table: for each graph that a model became, what range every tensor has. JSON.
 
-Schema history: 1, the first.
+Schema history: 1, the first; 2, tensors may have channels.
 """
 
 from __future__ import annotations
@@ -16,8 +16,24 @@ from edgebench.datasets import Preprocessing
 from edgebench.errors import ConfigError, InputError
 from edgebench.storage import encode_json, read_json, sha256_bytes, to_plain, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 _AGAIN = "calibrate again: edgebench calibrate"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """The channels of one tensor over all samples, one entry each.
+
+    axis: the one that they lie on. ranges: what integers of their own would cover. lowest, highest: the
+    extremes, exact. spread: how far these move as one quarter of the samples after the other is left out, as
+    a share of what lies between them; empty where that was not looked at.
+    """
+
+    axis: int
+    ranges: tuple[Range, ...]
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+    spread: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class TensorStatistics:
     range: what its integers cover. lowest, highest: what was seen of it. zeros: share of exact zeros,
     0–1. values: how many were watched. spread: how far the range's ends move as one quarter of the
     samples after the other is left out, as a share of its width; None where that was not looked at.
+    channels: None where the tensor was watched as a whole only.
     """
 
     range: Range
@@ -35,19 +52,22 @@ class TensorStatistics:
     zeros: float
     values: int
     spread: float | None = None
+    channels: ChannelStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GraphTable:
     """The tensors of one graph, by their names in it.
 
-    sha256: of what the fp32 file computes. bins: of each tensor's histogram.
+    sha256: of what the fp32 file computes. bins: of each tensor's histogram. channel_bins: of each channel's;
+    None where tensors were watched as wholes only.
     """
 
     runtime: Format
     sha256: str
     bins: int
     tensors: dict[str, TensorStatistics]
+    channel_bins: int | None = None
 
     def least_steady(self, most: int = 5) -> list[tuple[str, float]]:
         """Return the tensors of the largest spread, and it, the largest first; fused ones once."""
@@ -129,8 +149,9 @@ def read_table(path: Path) -> CalibrationTable:
         )
     for graph in table.graphs:
         for name, tensor in graph.tensors.items():
-            found = tensor.range
-            if not found.lowest <= 0 <= found.highest:
+            ranges = (tensor.range, *(tensor.channels.ranges if tensor.channels else ()))
+            found = next((found for found in ranges if not found.lowest <= 0 <= found.highest), None)
+            if found is not None:
                 raise InputError(
                     f"{path}: {graph.runtime} tensor {name}: {found.lowest} to {found.highest} is no range "
                     "around zero",
@@ -167,7 +188,13 @@ def write_table(path: Path, table: CalibrationTable) -> CalibrationTable:
 
 
 def _digest(table: CalibrationTable) -> str:
-    return sha256_bytes(encode_json(replace(table, digest=None)))
+    plain = to_plain(replace(table, digest=None))
+    if table.schema == 1:
+        for graph in plain["graphs"]:
+            del graph["channel_bins"]
+            for tensor in graph["tensors"].values():
+                del tensor["channels"]
+    return sha256_bytes(encode_json(plain))
 
 
 def _differing(*declared: Preprocessing) -> tuple[str, ...]:

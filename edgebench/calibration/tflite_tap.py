@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebench.calibration.attention_masks import tflite_masks
-from edgebench.calibration.onnx_tap import stride
+from edgebench.calibration.attention_masks import tflite_masks, tflite_steps
+from edgebench.calibration.channels import Channels, Choose, all_channels, no_channels
+from edgebench.calibration.picking import stride
 from edgebench.calibration.tflite_graph import TfliteGraph
 
 _MASKED = -1e4
@@ -33,6 +34,7 @@ class TfliteTap:
 
     exact: the extremes of the tensors of which not all values are taken are among those taken. masks: the
     indices of those that may hold −∞ for attention to leave out; _HIDDEN below the scores does so too.
+    channels: of the tensors that are watched by channel too.
     """
 
     interpreter: Any
@@ -42,35 +44,51 @@ class TfliteTap:
     values: int
     exact: bool
     masks: frozenset[int] = frozenset()
+    channels: Mapping[str, Channels] = field(default_factory=dict)
 
     def run(self, sample: list[Array]) -> NDArray[np.float32]:
-        """Return a sample of every tensor's values for one input sample, float32[sum(sizes)]."""
+        """Return a sample of every tensor's values for one input sample, float32[sum(sizes)].
+
+        Behind it what `ChannelHistograms` takes of the tensors that are watched by channel.
+        """
         invoke(self.interpreter, sample)
-        values = np.empty(sum(self.sizes), np.float32)
-        place = 0
-        for index, size in zip(self.indices, self.sizes, strict=True):
+        parts: list[NDArray[np.float32]] = []
+        taken, lowest, highest = list(parts), list(parts), list(parts)
+        for name, index in zip(self.names, self.indices, strict=True):
             flat = self.interpreter.tensor(index)().reshape(-1)
             if index in self.masks:
                 flat = np.maximum(flat, flat[flat > _MASKED].min(initial=0.0) - _HIDDEN)
-            values[place : place + size] = sampled(flat, exact=self.exact)
-            place += size
-        return values
+            parts.append(sampled(flat, exact=self.exact))
+            if name in self.channels:
+                own = self.channels[name]
+                rows = flat.reshape(-1, own.count)  # the last axis, or the only one that is not 1
+                taken.append(rows[:: own.step].T.reshape(-1))
+                lowest.append(rows.min(axis=0))
+                highest.append(rows.max(axis=0))
+        return np.concatenate([*parts, *taken, *lowest, *highest])
 
 
-def open_tap(model: Path, *, exact: bool = False) -> TfliteTap:
+def open_tap(model: Path, *, exact: bool = False, choose: Choose = no_channels) -> TfliteTap:
     """Return the file, opened so that its inputs and computed float tensors can be watched."""
     interpreter = keeping_tensors(model)
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     indices = [index for index in _computed(model) if details[index]["dtype"] is np.float32]
     lengths = [int(np.prod(details[index]["shape"], dtype=np.int64)) for index in indices]
+    names = tuple(details[index]["name"] for index in indices)
+    graph = TfliteGraph(model.read_bytes())
+    shapes = {index: tuple(map(int, details[index]["shape"])) for index in indices}
+    constants = [tensor for tensor in range(len(graph)) if graph.is_constant(tensor)]
+    known = all_channels(tflite_steps(graph), shapes, constants)
+    found = {details[index]["name"]: own for index, own in known.items()}
     return TfliteTap(
         interpreter=interpreter,
-        names=tuple(details[index]["name"] for index in indices),
+        names=names,
         sizes=tuple(sampled_size(length, exact=exact) for length in lengths),
         indices=tuple(indices),
         values=sum(lengths),
         exact=exact,
-        masks=frozenset(tflite_masks(TfliteGraph(model.read_bytes()))),
+        masks=frozenset(tflite_masks(graph)),
+        channels=choose({name: own for name, own in found.items() if names.count(name) == 1}),
     )
 
 

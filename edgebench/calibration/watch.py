@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgebench.calibration.channels import (
+    CHANNEL_BINS,
+    ChannelHistograms,
+    Channels,
+    Choose,
+    all_channels,
+    no_channels,
+)
 from edgebench.calibration.histogram import BINS, Distribution, Histograms
 from edgebench.errors import DataError, ModelError
 from edgebench.progress import Progress, silent
@@ -33,7 +41,8 @@ class Watchable:
     names, sizes: of the tensors that are, and how many values each gives per sample. values: of all of
     them for one sample. run: from a sample, an array [1, ...] per input, to float32[sum(sizes)].
     same_as: tensors that are not watched because another one has their distribution. copies_bytes: how much
-    memory the copies of the model take that opening it makes.
+    memory the copies of the model take that opening it makes. channels: of the tensors that are watched by
+    channel too; what `run` gives ends then as `ChannelHistograms` takes it.
     """
 
     names: tuple[str, ...]
@@ -42,15 +51,20 @@ class Watchable:
     run: Callable[[list[Array]], NDArray[np.float32]]
     same_as: Mapping[str, str] = field(default_factory=dict)
     copies_bytes: int = 0
+    channels: Mapping[str, Channels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the tensors of a graph were, by name; each distribution is made when it is asked for."""
+    """What the tensors of a graph were, by name; each distribution is made when it is asked for.
+
+    by_channel: of the tensors that were watched by channel; None where none was.
+    """
 
     names: tuple[str, ...]
     histograms: Histograms
     same_as: Mapping[str, str]
+    by_channel: ChannelHistograms | None = None
 
     def whole(self, name: str) -> Distribution:
         """Return a tensor's distribution over all samples."""
@@ -74,6 +88,7 @@ def watch(
     samples: Samples,
     *,
     bins: int = BINS,
+    channel_bins: int = CHANNEL_BINS,
     folds: int = 1,
     numbers: Sequence[int] = (),
     progress: Progress = silent,
@@ -83,17 +98,22 @@ def watch(
     numbers: what the samples are called in messages; their place where there are none. Raises DataError
     naming tensor and sample where a value is NaN or infinite.
     """
-    histograms = Histograms(graph.sizes, bins=bins, folds=folds)
+    histograms, length = Histograms(graph.sizes, bins=bins, folds=folds), sum(graph.sizes)
+    channels = ChannelHistograms(graph.channels, bins=channel_bins, folds=folds) if graph.channels else None
     for index, sample in enumerate(samples):
-        wrong = histograms.add(graph.run(sample))
+        values = graph.run(sample)
+        row = histograms.add(values[:length])
+        wrong = graph.names[row] if row is not None else None
+        if channels is not None and wrong is None:
+            wrong = channels.add(values[length:])
         if wrong is not None:
             number = numbers[index] if numbers else index
             raise DataError(
-                f"the tensor {graph.names[wrong]} is NaN or infinite on calibration sample {number}",
+                f"the tensor {wrong} is NaN or infinite on calibration sample {number}",
                 hint="look at that sample and its preprocessing; the model may overflow on it",
             )
         progress("calibrate", done=index + 1)
-    return Watched(graph.names, histograms, graph.same_as)
+    return Watched(graph.names, histograms, graph.same_as, channels)
 
 
 def watch_onnx(
@@ -118,8 +138,11 @@ def watch_tflite(
     return watch(open_tflite(model, exact=exact), samples, progress=progress).distributions()
 
 
-def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
-    """Return an ONNX file ready to be watched. sample: one, whose shapes the others have."""
+def open_onnx(model: Path, sample: list[Array], *, exact: bool, choose: Choose = no_channels) -> Watchable:
+    """Return an ONNX file ready to be watched. sample: one, whose shapes the others have.
+
+    choose: of all tensors' channels those that are watched.
+    """
     import onnx
 
     from edgebench.calibration import attention, attention_masks, onnx_tap
@@ -137,8 +160,11 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     shapes = {name: shape for name, shape in shapes.items() if math.prod(shape)}
     if not shapes:
         raise ModelError("the graph computes nothing in float32: there is nothing to quantize")
+    constants = [tensor.name for tensor in network.graph.initializer]
+    channels = choose(all_channels(attention.steps(network), shapes, constants))
     # A transformer's rare large values are what its products cannot do without.
-    tap = onnx_tap.insert(network, shapes, exact=exact or attention.attends(network))
+    exact = exact or attention.attends(network)
+    tap = onnx_tap.insert(network, shapes, exact=exact, channels=channels)
     content = tap.model.SerializeToString()
     session = _session(content)
 
@@ -149,15 +175,22 @@ def open_onnx(model: Path, sample: list[Array], *, exact: bool) -> Watchable:
     fused = onnx_tap.fused_activations(network).items()
     same_as = {before: after for before, after in fused if after in shapes}
     values = sum(math.prod(shape) for shape in shapes.values())
-    return Watchable(tap.names, tap.sizes, values, run, same_as, 3 * len(content))
+    return Watchable(tap.names, tap.sizes, values, run, same_as, 3 * len(content), channels)
 
 
-def open_tflite(model: Path, *, exact: bool) -> Watchable:
-    """Return a TFLite file ready to be watched."""
+def open_tflite(model: Path, *, exact: bool, choose: Choose = no_channels) -> Watchable:
+    """Return a TFLite file ready to be watched. As `open_onnx`."""
     from edgebench.calibration import tflite_tap
 
-    tap = tflite_tap.open_tap(model, exact=exact)
-    return Watchable(tap.names, tap.sizes, tap.values, tap.run, copies_bytes=model.stat().st_size)
+    tap = tflite_tap.open_tap(model, exact=exact, choose=choose)
+    return Watchable(
+        tap.names,
+        tap.sizes,
+        tap.values,
+        tap.run,
+        copies_bytes=model.stat().st_size,
+        channels=tap.channels,
+    )
 
 
 def _first(samples: Samples) -> tuple[list[Array], Samples]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgebench.calibration.methods import DEFAULT_METHOD, Method
 from edgebench.cli.terminal import json_option, quiet_option, talk
+
+if TYPE_CHECKING:
+    from edgebench.calibration.table import GraphTable
 
 
 @click.command()
@@ -38,6 +41,7 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
     show_default=True,
     help="Say how far ranges move as quarters of the samples are left out.",
 )
+@click.option("--per-channel", is_flag=True, help="Watch channels too; name those that are wide or dead.")
 @click.option("--max-calib-memory", metavar="300MB", help="Bound what calibrating takes beyond the model.")
 @click.option(
     "--input-shape", multiple=True, metavar="1,3,224,224", help="One per input, where it is not discovered."
@@ -64,6 +68,16 @@ def command(as_json: bool, quiet: bool, **options: Any) -> None:
         return
     click.echo(f"{options['out']}  {table.method}, {table.samples} samples of {fit_to_show(table.data)}")
     for graph in table.graphs:
-        click.echo(f"  {graph.runtime}: {len(graph.tensors)} tensors, {graph.bins} bins each")
+        click.echo(
+            f"  {graph.runtime}: {len(graph.tensors)} tensors, {graph.bins} bins each{_channels(graph)}"
+        )
         for name, spread in graph.least_steady(3):
             click.echo(f"    {fit_to_show(name)}: its range moves by {spread:.1%}")
+
+
+def _channels(graph: GraphTable) -> str:
+    """Return how many tensors were watched by channel, in words; nothing where none was."""
+    if graph.channel_bins is None:
+        return ""
+    counts = [len(tensor.channels.ranges) for tensor in graph.tensors.values() if tensor.channels]
+    return f"; {sum(counts)} channels of {len(counts)} of them, {graph.channel_bins} bins each"

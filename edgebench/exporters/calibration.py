@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSettings:
-    """How ranges are found. stability, memory_bytes: as in RangesJob. fresh: not from the cache."""
+    """How ranges are found. stability, memory_bytes, per_channel: as in RangesJob. fresh: not cached."""
 
     method: Method = DEFAULT_METHOD
     stability: bool = False
     memory_bytes: int | None = None
     fresh: bool = False
+    per_channel: bool = False
 
 
 def calibrated(
@@ -53,6 +54,7 @@ def calibrated(
             numbers=tuple(samples.numbers),
             stability=settings.stability,
             memory_bytes=settings.memory_bytes,
+            per_channel=settings.per_channel,
         )
         plain = run_worker(
             "edgebench.exporters.stages:calibrate", {"job": to_plain(job)}, what=f"calibrating {runtime}"
@@ -67,6 +69,7 @@ def calibrated(
         "method": settings.method,
         "folds": FOLDS if settings.stability else 1,
         "memory_bytes": settings.memory_bytes,
+        "per_channel": settings.per_channel,
     }
     folder = cached_step(f"calibrate {runtime}", key, make, fresh=settings.fresh, progress=progress)
     return read_json(folder / _FILE, Ranges)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgebench.artifact import Format, TensorSpec
+from edgebench.calibration.channels import CHANNEL_BINS, Channels, Choose, no_channels
 from edgebench.calibration.histogram import Distribution
-from edgebench.calibration.memory import bins_within
+from edgebench.calibration.memory import bins_within, channels_within, needed_bytes
 from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range, observe
 from edgebench.calibration.samples import SampleStore
-from edgebench.calibration.table import GraphTable, TensorStatistics
+from edgebench.calibration.table import ChannelStatistics, GraphTable, TensorStatistics
 from edgebench.calibration.watch import Watchable, Watched, open_onnx, open_tflite, watch
 from edgebench.errors import DataError
 from edgebench.exporters.graph_hash import graph_sha256
+from edgebench.exporters.range_notes import range_notes
 from edgebench.exporters.samples import check_fit
 
 FOLDS = 4
 """Parts of the samples that are left out in turn: enough to see an odd part, at four times the counts."""
-UNSTEADY = 0.25
-"""Spread of a range from which a note is made of it."""
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class RangesJob:
     """One graph to watch. samples: a SampleStore's folder. names, numbers: of the data's arrays, samples.
 
     stability: also find how far ranges move as parts of the samples are left out. memory_bytes: a bound
-    on what is needed beyond the model; None for none.
+    on what is needed beyond the model; None for none. per_channel: watch channels too.
     """
 
     base: Path
@@ -43,6 +42,7 @@ class RangesJob:
     numbers: tuple[int, ...] = ()
     stability: bool = False
     memory_bytes: int | None = None
+    per_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,37 @@ def find_ranges(job: RangesJob) -> Ranges:
     samples = SampleStore(job.samples)
     opened, inputs = _OPENERS[job.runtime](job, samples)
     guessed = _check_samples(samples, inputs, job.names)
-    graph = opened()
+    graph = opened(no_channels)
     folds = FOLDS if job.stability else 1
     bins = bins_within(job.memory_bytes, graph, folds, f"the {job.runtime} graph")
-    watched = watch(graph, samples, bins=bins, folds=folds, numbers=job.numbers)
+    room = _Room(None if job.memory_bytes is None else job.memory_bytes - needed_bytes(graph, bins, folds))
+    if job.per_channel:
+        graph = opened(room.choose)
+    watched = watch(graph, samples, bins=bins, channel_bins=room.bins, folds=folds, numbers=job.numbers)
     tensors = {name: _statistics(watched, name, job.method) for name in watched.names}
     tensors |= {name: tensors[other] for name, other in watched.same_as.items()}
-    table = GraphTable(job.runtime, graph_sha256(job.base, job.runtime), bins, tensors)
-    notes = (*guessed, *_notes(table, watched))
+    channel_bins = room.bins if graph.channels else None
+    table = GraphTable(job.runtime, graph_sha256(job.base, job.runtime), bins, tensors, channel_bins)
+    notes = (*guessed, *range_notes(table, watched.names, room.left, len(samples)))
     return Ranges(table, tuple(f"{job.runtime}: {note}" for note in notes))
 
 
-_Opened = tuple[Callable[[], Watchable], tuple[TensorSpec, ...]]
+@dataclass(slots=True)
+class _Room:
+    """How many bytes channels may take, None for any number. left: tensors that were too many for it."""
+
+    bytes: int | None
+    bins: int = CHANNEL_BINS
+    left: tuple[str, ...] = ()
+
+    def choose(self, found: Mapping[str, Channels]) -> Mapping[str, Channels]:
+        """Return what fits, and remember what does not."""
+        chosen, self.bins = channels_within(self.bytes, found)
+        self.left = tuple(name for name in found if name not in chosen)
+        return chosen
+
+
+_Opened = tuple[Callable[[Choose], Watchable], tuple[TensorSpec, ...]]
 
 
 def _open_onnx(job: RangesJob, samples: SampleStore) -> _Opened:
@@ -82,7 +101,8 @@ def _open_onnx(job: RangesJob, samples: SampleStore) -> _Opened:
 
     model = prepared(job.base)
     inputs = session_specs(open_session(model, model.name).get_inputs())
-    return lambda: open_onnx(model, next(iter(samples)), exact=job.method.exact), inputs
+    first, exact = next(iter(samples)), job.method.exact
+    return lambda choose: open_onnx(model, first, exact=exact, choose=choose), inputs
 
 
 def _open_tflite(job: RangesJob, samples: SampleStore) -> _Opened:
@@ -90,7 +110,7 @@ def _open_tflite(job: RangesJob, samples: SampleStore) -> _Opened:
 
     del samples
     inputs = tensor_specs(open_interpreter(job.base, str(job.base)))[0]
-    return lambda: open_tflite(job.base, exact=job.method.exact), inputs
+    return lambda choose: open_tflite(job.base, exact=job.method.exact, choose=choose), inputs
 
 
 _OPENERS = {Format.ONNX: _open_onnx, Format.TFLITE: _open_tflite}
@@ -127,6 +147,21 @@ def _statistics(watched: Watched, name: str, method: Method) -> TensorStatistics
         zeros=_zeros(whole),
         values=whole.total,
         spread=_spread(found, subsets) if subsets else None,
+        channels=_channels(watched, name, method),
+    )
+
+
+def _channels(watched: Watched, name: str, method: Method) -> ChannelStatistics | None:
+    if watched.by_channel is None or name not in watched.by_channel.tensors:
+        return None
+    seen = list(watched.by_channel.distributions(name))
+    spreads = watched.by_channel.spreads(name)
+    return ChannelStatistics(
+        axis=watched.by_channel.tensors[name].axis,
+        ranges=tuple(observe(values, method) for values in seen),
+        lowest=tuple(values.lowest for values in seen),
+        highest=tuple(values.highest for values in seen),
+        spread=() if spreads is None else tuple(spreads.tolist()),
     )
 
 
@@ -140,23 +175,3 @@ def _spread(found: Range, subsets: Sequence[Range]) -> float:
     ends = ([part.lowest for part in subsets], [part.highest for part in subsets])
     moved = max(max(end) - min(end) for end in ends)
     return moved / width if width else 0.0
-
-
-def _notes(table: GraphTable, watched: Watched) -> list[str]:
-    notes = []
-    zero = [name for name in watched.names if table.tensors[name].zeros == 1.0]
-    if zero:
-        notes.append(f"always zero on the calibration samples: {_some(zero)}")
-    unsteady = [
-        (name, spread) for name, spread in table.least_steady(len(watched.names)) if spread > UNSTEADY
-    ]
-    if unsteady:
-        named = _some([f"{name} ({spread:.0%})" for name, spread in unsteady])
-        notes.append(f"ranges move much as a quarter of the samples is left out, take more: {named}")
-    return notes
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -12,7 +12,7 @@ from onnx import helper
 
 from edgebench.calibration.attention import attends, float_between, steps
 from edgebench.calibration.attention_masks import masks
-from edgebench.calibration.onnx_tap import stride
+from edgebench.calibration.picking import stride
 from edgebench.calibration.watch import watch_onnx
 from edgebench.errors import DataError, ModelError
 from edgebench.exporters.onnx_file import read_onnx

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, helper
 
-from edgebench.calibration.onnx_tap import VALUES, insert, stride
+from edgebench.calibration.onnx_tap import insert
+from edgebench.calibration.picking import VALUES, stride
 from tests.calibration.passes.networks import model_of, session
 
 LARGE = (1, 6, 100, 90)

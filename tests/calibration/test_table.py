@@ -14,6 +14,7 @@ from edgebench.calibration.methods import Method
 from edgebench.calibration.observers import Range
 from edgebench.calibration.table import (
     CalibrationTable,
+    ChannelStatistics,
     GraphTable,
     TensorStatistics,
     read_table,
@@ -51,7 +52,30 @@ def test_a_table_is_read_back_whole(tmp_path: Path) -> None:
     written = write_table(tmp_path / "t.json", table(notes=("a note",)))
     assert read_table(tmp_path / "t.json") == written
     assert written.digest is not None
-    assert json.loads((tmp_path / "t.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "t.json").read_text())["schema"] == 2
+
+
+def test_channels_are_read_back(tmp_path: Path) -> None:
+    """A tensor's channels are kept beside it; one whose range leaves out zero is refused."""
+    own = ChannelStatistics(1, (Range(-1.0, 2.0), Range(0.0, 1.0)), (-1.0, 0.5), (2.0, 1.0), (0.1, 0.0))
+    graph = GraphTable(Format.ONNX, "a" * 64, 4096, {"x": replace(tensor(), channels=own)}, 1024)
+    written = write_table(tmp_path / "t.json", table(graphs=(graph,)))
+    assert read_table(tmp_path / "t.json") == written
+    wrong = replace(own, ranges=(Range(-1.0, 2.0), Range(0.5, 1.0)))
+    graph = replace(graph, tensors={"x": replace(tensor(), channels=wrong)})
+    write_table(tmp_path / "t.json", table(graphs=(graph,)))
+    with pytest.raises(InputError, match=r"tensor x: 0\.5 to 1\.0 is no range"):
+        read_table(tmp_path / "t.json")
+
+
+def test_a_table_of_schema_1_still_reads(tmp_path: Path) -> None:
+    """Its digest holds, it has no channels, and a changed number is found all the same."""
+    path = tmp_path / "t.json"
+    path.write_bytes((Path(__file__).parent / "schemas" / "table_1.json").read_bytes())
+    assert replace(read_table(path), digest=None) == table(notes=("a note",), schema=1)
+    edited(path, '"highest": 9.0', '"highest": 7.0')
+    with pytest.raises(InputError, match="was changed after edgebench wrote it"):
+        read_table(path)
 
 
 def test_a_table_that_was_edited_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgebench.calibration import onnx_tap
+from edgebench.calibration.picking import stride
 from edgebench.calibration.watch import watch_onnx, watch_tflite
 from edgebench.errors import DataError
 
@@ -77,7 +78,7 @@ def test_statistics_are_those_of_the_activations(tmp_path: Path) -> None:
 def test_the_sampled_values_meet_every_channel(tmp_path: Path) -> None:
     """With 8,192 values per image the step is odd and visits all eight channels of the ReLU."""
     network = onnx.load(conv_net(tmp_path / "m.onnx"))
-    step = onnx_tap.stride(8 * 32 * 32)
+    step = stride(8 * 32 * 32)
     assert step == 5
     assert len(set(np.arange(0, 8192, step) // 1024)) == 8
     assert onnx_tap.fused_activations(network) == {"c": "r"}

@@ -34,6 +34,18 @@ def test_calibrate_then_export(tmp_path: Path) -> None:
     assert artifact["calibration"]["data"] == "c.npz"
 
 
+def test_channels_are_summed_up(tmp_path: Path) -> None:
+    """`--per-channel` says how many channels there were; a wide one is a note on stderr."""
+    argv = write(tmp_path, count=32)
+    x = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
+    x[:, 3] *= 50
+    np.savez(tmp_path / "c.npz", x=x)
+    done = edgebench(*argv, "--per-channel", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 tensors, 4096 bins each; 8212 channels of 4 of them, 1024 bins each" in done.stdout
+    assert "note: onnx: channel 3 of x is " in done.stderr
+
+
 def test_json_is_the_tables_file(tmp_path: Path) -> None:
     """`--json` prints what was written, and `--quiet` leaves stderr to the notes."""
     argv = write(tmp_path, count=8)
@@ -114,6 +126,6 @@ def test_a_pipeline_takes_a_table_or_a_method(tmp_path: Path, key: str) -> None:
 def test_a_pipeline_bounds_the_memory_of_calibrating(tmp_path: Path) -> None:
     """`export.calibration_memory` too small for the graph ends the run with code 2 and what suffices."""
     write_onnx_pipeline(tmp_path)
-    argv = ("run", "p.yaml", "export.calibration_memory=20KB")
-    said = fails(tmp_path, *argv, words="0.02 MB is too little for the onnx graph: 3 tensors")
+    argv = ("run", "p.yaml", "export.calibration_memory=10KB")
+    said = fails(tmp_path, *argv, words="0.01 MB is too little for the onnx graph: 3 tensors")
     assert "`export.calibration_memory` in a pipeline" in said

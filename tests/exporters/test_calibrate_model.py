@@ -79,6 +79,46 @@ def test_the_table_says_what_was_watched_and_on_what(tmp_path: Path) -> None:
     assert seen.range.highest == pytest.approx(seen.highest, rel=0.1)
 
 
+def uneven(count: int = 64) -> Dataset:
+    """Return random vectors whose number 5 is forty times the others, and whose number 9 is always 0.5."""
+    x = vectors(count).inputs[0].copy()
+    x[:, 5] *= 40
+    x[:, 9] = 0.5
+    return Dataset("uneven", (x,), None, sha256_bytes(x.tobytes()))
+
+
+def test_channels_stand_beside_their_tensor_and_odd_ones_are_named(tmp_path: Path) -> None:
+    """The wide channel and the dead one by number; the tensors' own ranges are those found without."""
+    model = save_classifier(tmp_path / "m.onnx")
+    settings = CalibrationSettings(Method.PERCENTILE, stability=True, per_channel=True)
+    table = calibrate_model(request(model, tmp_path / "t.json", data=uneven(), settings=settings))
+    plain = replace(settings, per_channel=False)
+    whole = calibrate_model(request(model, tmp_path / "u.json", data=uneven(), settings=plain))
+    (graph,), (alone,) = table.graphs, whole.graphs
+    assert {name: replace(t, channels=None) for name, t in graph.tensors.items()} == alone.tensors
+    own = graph.tensors["x"].channels
+    assert own is not None
+    assert (own.axis, len(own.ranges), len(own.spread), graph.channel_bins) == (1, 16, 16, 1024)
+    assert own.highest == tuple(uneven().inputs[0].max(axis=0).tolist())
+    wide = next(note for note in table.notes if "wider" in note)
+    assert wide.startswith("onnx: channel 5 of x is ")
+    assert "onnx: dead channels, of one value on all samples: x: 9 (of 16)" in table.notes
+    assert not any("channel" in note for note in whole.notes)
+
+
+def test_channels_keep_to_the_bound_on_memory(tmp_path: Path) -> None:
+    """The tensors of the most channels are watched as wholes, and a note names them."""
+    model = save_classifier(tmp_path / "m.onnx", width=512)
+    for bound, left in ((None, ()), (10**6, ("r",))):
+        settings = CalibrationSettings(per_channel=True, memory_bytes=bound, fresh=True)
+        out = tmp_path / f"{bound}.json"
+        table = calibrate_model(request(model, out, settings=settings))
+        (graph,) = table.graphs
+        assert all((graph.tensors[name].channels is None) == (name in left) for name in ("x", "r", "logits"))
+        note = "onnx: too many channels for the memory, watched as wholes only: r"
+        assert (note in table.notes) == bool(left)
+
+
 def test_a_table_gives_the_file_that_its_data_would_have_given(tmp_path: Path) -> None:
     """The table with the samples that round weights: the same int8 file, the same calibration recorded."""
     model = save_classifier(tmp_path / "m.onnx", width=64)
