@@ -7,9 +7,11 @@ size and latency beside fp32. Peers run at the settings their documentation reco
 
 Goals, for each runtime: churn no larger than any peer's on any model and at most 0.7 of the best single
 peer's in the mean; 3 dB more in the mean; no peer significantly more accurate; size at most 0.30 of
-fp32. Recipes that keep activations in float (w8a32), which the tools recommend for transformers, are
-printed beside them and count on single models, not in the means. Needs the extras edgebench[torch] and
-edgebench[tensorflow]; NNCF runs where it is installed.
+fp32, or, where scales, biases and the records of nodes leave a small model no room for that, no larger
+than any peer's of the same integers and scales: which files those are is printed. Recipes that keep
+activations in float (w8a32), which the tools recommend for transformers, are printed beside them and
+count on single models, not in the means. Needs the extras edgebench[torch] and edgebench[tensorflow];
+NNCF runs where it is installed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import arguments, finish, machine, table
-from int8_figures import OURS, Row, answers, goals, latencies, least_bytes, row
+from int8_figures import OURS, Row, answers, goals, latencies, least_bytes, row, too_large
 from int8_makers import RefusedError, Task, check_runs, export, peers
 from int8_models import Case, cases
 
@@ -118,7 +120,8 @@ def main() -> None:
                 missing += lacking
                 print(table(_HEADER, [cells(entry) for entry in found]), "\n", flush=True)
     print(f"{machine()}\n\n{table(_HEADER, [cells(entry) for entry in rows])}\n")
-    print("\n".join([*missing, ""]))
+    large = [f"{r.model} {r.runtime}: {r.size:.3f} of fp32, more than 0.30" for r in too_large(rows)]
+    print("\n".join([*missing, *large, ""]))
     finish("int8_accuracy", {"rows": figures(rows), "not_run": missing}, goals(rows), options.json)
 
 
