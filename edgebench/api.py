@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def benchmark(
     artifacts: Sequence[Path],
     *,
-    device: str = "local:cpu",
+    device: str | Sequence[str] = ("local:cpu",),
     data: str | None = None,
     baseline: str | None = None,
     sessions: int = 3,
@@ -48,14 +48,15 @@ def benchmark(
 ) -> Path:
     """Measure model files and return the run's folder, which holds the evidence.
 
+    device: one, or several that are measured on at once, each into a folder of its own in the run's.
     What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark. wait: how
     long to wait for a device that another one measures on, as in `10m`; None for as long as it takes.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
     from edgebench.benchmark.evidence_files import check_unmeasured
+    from edgebench.benchmark.fleet import benchmark_on
     from edgebench.benchmark.request import BenchmarkRequest
-    from edgebench.benchmark.runner import benchmark as measure
     from edgebench.exporters.inspect import open_artifact
     from edgebench.pipeline import arithmetic_notes, default_baseline
     from edgebench.pipeline_run import new_run_folder
@@ -68,9 +69,9 @@ def benchmark(
     manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
     dataset = load_dataset(data, preprocessing=manifest) if data else None
     folder = out or new_run_folder(Path("runs") / "benchmark")
+    devices = (device,) if isinstance(device, str) else tuple(device)
     request = BenchmarkRequest(
         artifacts=adopted,
-        device=device,
         data=dataset,
         out=folder,
         name=adopted[0][0].name,
@@ -80,13 +81,13 @@ def benchmark(
         threads=threads,
         affinity=affinity,
         seed=seed,
-        notes=arithmetic_notes((artifact for artifact, _ in adopted), device),
+        notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
         wait_s=parse_duration(wait, "--wait") if wait else None,
     )
     with folder_lock(folder):
         check_unmeasured(folder)
         sweep_parts(folder)
-        measure(request, progress=progress)
+        benchmark_on(request, devices, progress=progress)
     return folder
 
 

@@ -193,17 +193,17 @@ def _benchmark(
     folder: Path,
     progress: Progress,
 ) -> None:
+    from edgebench.benchmark.fleet import benchmark_on
     from edgebench.benchmark.request import BenchmarkRequest
-    from edgebench.benchmark.runner import benchmark
+    from edgebench.options import parse_duration
 
     if not artifacts:
         reasons = dict.fromkeys(f"{skip.format}: {skip.reason}" for skip in exported.skipped)
         raise ConfigError(f"nothing was exported: {'; '.join(reasons)}", hint="choose other `export.formats`")
     config = plan.pipeline.benchmark
-    notes = arithmetic_notes((artifact for artifact, _ in artifacts), config.device)
+    notes = arithmetic_notes((artifact for artifact, _ in artifacts), config.names())
     request = BenchmarkRequest(
         artifacts=artifacts,
-        device=config.device,
         data=plan.evaluation,
         out=folder,
         name=plan.pipeline.name,
@@ -215,8 +215,9 @@ def _benchmark(
         seed=plan.pipeline.seed,
         skipped=exported.skipped,
         notes=tuple(dict.fromkeys([*exported.notes, *_data_notes(plan), *notes])),
+        wait_s=parse_duration(config.wait, "benchmark.wait") if config.wait else None,
     )
-    benchmark(request, progress=progress)
+    benchmark_on(request, config.names(), progress=progress)
 
 
 def default_baseline(artifacts: tuple[Artifact, ...]) -> str | None:
@@ -224,11 +225,11 @@ def default_baseline(artifacts: tuple[Artifact, ...]) -> str | None:
     return next((artifact.id for artifact in artifacts if artifact.precision is Precision.FP32), None)
 
 
-def arithmetic_notes(artifacts: Iterable[Artifact], device: str) -> tuple[str, ...]:
-    """Return which artifacts are made for another arithmetic than that of a device here."""
+def arithmetic_notes(artifacts: Iterable[Artifact], devices: Sequence[str]) -> tuple[str, ...]:
+    """Return which artifacts are made for another arithmetic than that of this machine, if it measures."""
     from edgebench.calibration.target import local_target, mismatch
 
-    if not device.startswith("local:"):
+    if not any(device.startswith("local:") for device in devices):
         return ()
     found = ((a.id, mismatch(a.target, local_target())) for a in artifacts if a.target is not None)
     return tuple(f"{name}: {words}" for name, words in found if words)

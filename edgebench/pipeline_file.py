@@ -104,13 +104,22 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkConfig:
-    """How it is measured. calls: timed calls per session. affinity: cores, as in `0,2-3`."""
+    """How it is measured. calls: timed calls per session. affinity: cores, as in `0,2-3`.
+
+    devices: several at once, in place of `device`. wait: how long for a busy one, as in `10m`.
+    """
 
     device: str = "local:cpu"
+    devices: tuple[str, ...] = ()
+    wait: str | None = None
     sessions: int = 3
     calls: int = 200
     threads: int = 1
     affinity: str | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the devices to measure on, as they are written."""
+        return self.devices or (self.device,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,10 @@ def _check_ranges(pipeline: Pipeline, path: Path) -> None:
         "export.precisions": (bool(pipeline.export.precisions), "must name at least one precision"),
         "export.calibration_samples": (pipeline.export.calibration_samples > 0, "must be at least 1"),
         "benchmark.sessions": (pipeline.benchmark.sessions > 0, "must be at least 1"),
+        "benchmark.devices": (
+            not pipeline.benchmark.devices or pipeline.benchmark.device == "local:cpu",
+            "and `benchmark.device` are both given: one of them says where",
+        ),
         "benchmark.calls": (pipeline.benchmark.calls > 0, "must be at least 1"),
         "benchmark.threads": (pipeline.benchmark.threads > 0, "must be at least 1"),
         "compress.prune.sparsity": (
@@ -230,7 +243,7 @@ export:
   # max_drop: 0.5pp                   # keep layers float until w8a8 loses no more top-1; needs labels
 
 benchmark:
-  device: local:cpu
+  device: local:cpu                   # or several at once: devices: [orin-1, tag:pi]
   sessions: 3                         # fresh processes per artifact
   calls: 200                          # timed calls per session
   threads: 1

@@ -66,9 +66,11 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
     """Raise ConfigError for what would fail only after the training."""
     from edgebench.benchmark.request import parse_cores
     from edgebench.calibration.table import usable_table
+    from edgebench.devices.inventory import expand
     from edgebench.devices.registry import open_device
     from edgebench.exporters.export import check_target
     from edgebench.exporters.source import check_readable
+    from edgebench.options import parse_duration
 
     check_target(pipeline.export.target, pipeline.export.formats, pipeline.export.precisions)
     static = [precision for precision in pipeline.export.precisions if precision.is_static]
@@ -82,7 +84,10 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
             f"`export.calibration_table`, or take {static[0]} out of `export.precisions`",
         )
     calibration_memory(pipeline)
-    open_device(pipeline.benchmark.device)
+    for name in expand(pipeline.benchmark.names()):
+        open_device(name)
+    if pipeline.benchmark.wait:
+        parse_duration(pipeline.benchmark.wait, "benchmark.wait")
     parse_cores(pipeline.benchmark.affinity)
     distil = pipeline.compress.distil
     if distil is not None and distil.teacher.weights:

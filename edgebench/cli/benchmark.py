@@ -15,9 +15,10 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 @click.option(
     "-d",
     "--device",
-    default="local:cpu",
+    multiple=True,
+    default=("local:cpu",),
     show_default=True,
-    help="Where to run: also ssh://user@host, adb://SERIAL, a name.",
+    help="Where to run: ssh://user@host, adb://SERIAL, a name, tag:TAG; may be repeated.",
 )
 @click.option("--data", metavar="DATA", help="Labelled data for the accuracy: .npz, folder, .csv, file.py:f.")
 @click.option(

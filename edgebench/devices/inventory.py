@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,25 @@ def resolve(name: str) -> str:
         listed = f"named there: {', '.join(sorted(known))}" if known else f"give it one in {FILE}"
         raise ConfigError(f"no device is called {name!r}", hint=f"write it as in local:cpu; {listed}")
     return known[name].uri
+
+
+def expand(names: Sequence[str]) -> tuple[str, ...]:
+    """Return devices for names as in `--device`, each once: `tag:NAME` gives every device with that tag.
+
+    Raises ConfigError for a tag that no device has, and where there are no names.
+    """
+    if not names:
+        raise ConfigError("no device is named", hint="write it as in local:cpu")
+    known: Mapping[str, Entry] = load_inventory() if any(name.startswith("tag:") for name in names) else {}
+    found: dict[str, str] = {}
+    for name in names:
+        tag = name.removeprefix("tag:")
+        tagged = [other for other, entry in known.items() if name != tag and tag in entry.tags]
+        if name != tag and not tagged:
+            raise ConfigError(f"no device has the tag {tag!r}", hint="edgebench devices list shows the tags")
+        for one in sorted(tagged) or [name]:
+            found.setdefault(resolve(one), one)
+    return tuple(found.values())
 
 
 def _tagged(tag: str) -> str:

@@ -9,8 +9,11 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
+
+from edgebench.devices.stopping import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def communicate(
 ) -> Ended:
     """Return how a started process ended. Raises subprocess.TimeoutExpired."""
     content = feed if isinstance(feed, bytes) else None
-    stdout, stderr = process.communicate(content, timeout=timeout_s)
+    with waiting(partial(kill_group, process.pid)):
+        stdout, stderr = process.communicate(content, timeout=timeout_s)
     return Ended(process.returncode, stdout or b"", stderr or b"")
 
 

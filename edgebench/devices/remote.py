@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from edgebench.devices import shell
 from edgebench.devices.process import Ended, run_process, started, text
+from edgebench.devices.stopping import check_stop
 from edgebench.devices.transport import Completed
 from edgebench.errors import DeviceError, DeviceFileError, DeviceTimeoutError
 from edgebench.storage import arriving_path, sha256_path
@@ -143,6 +144,7 @@ class RemoteTransport(ABC):
         rest = b""
         while process.stdout is not None:
             if not select.select([process.stdout], [], [], _TICK_S)[0]:
+                check_stop()
                 yield ""
                 continue
             data = os.read(process.stdout.fileno(), _BLOCK)

@@ -13,7 +13,7 @@ from edgebench.reports.results import Results
 from edgebench.reports.subjects import Key
 from edgebench.reports.units import NONE, percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
-from edgebench.reports.words import SYMBOLS, headline, printable, summary_counts, wanting
+from edgebench.reports.words import SYMBOLS, headline, on_device, printable, summary_counts, wanting
 
 _CLASSES = {"GO": "go", "PASS": "go", "NO-GO": "no", "FAIL": "no", "INCONCLUSIVE": "open"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -126,7 +126,7 @@ def _all_gates(verdict: Verdict) -> Markup:
     missed = wanting(verdict)
     passed = [r for artifact in verdict.artifacts for r in artifact.gates if r.answer is Answer.PASS]
     names = ("answer", "artifact", "gate", "value", "bounds", "why")
-    rows = [_gate_row(result) for result in (*missed, *passed)]
+    rows = [_gate_row(result, on_device(verdict, result.device)) for result in (*missed, *passed)]
     return tag(
         "section",
         tag("h2", "Every gate"),
@@ -136,7 +136,7 @@ def _all_gates(verdict: Verdict) -> Markup:
     )  # fmt: skip
 
 
-def _gate_row(result: GateResult) -> Markup:
+def _gate_row(result: GateResult, device: str) -> Markup:
     lower, upper = result.interval.lower, result.interval.upper
     if lower == upper and lower is not None:
         bounds = tag("td", "exact", class_="soft num")
@@ -149,7 +149,7 @@ def _gate_row(result: GateResult) -> Markup:
     return tag(
         "tr",
         tag("td", mark(result.answer)),
-        tag("th", broken(result.artifact), scope="row"),
+        tag("th", broken(result.artifact + device), scope="row"),
         tag("td", tag("code", result.gate), class_="gate"),
         tag("td", value_text(result.value, result.unit), class_="num"),
         bounds,

@@ -10,7 +10,7 @@ from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.units import unit_text, value_text
 from edgebench.reports.verdict import GateResult, Verdict
-from edgebench.reports.words import SYMBOLS, headline, printable
+from edgebench.reports.words import SYMBOLS, headline, on_device, printable
 
 
 def summary(results: Results, verdict: Verdict) -> str:
@@ -27,7 +27,7 @@ def summary(results: Results, verdict: Verdict) -> str:
         "In brackets: the 95 % interval, both ends together.",
         *footnotes(results),
         "## Gates",
-        _table(("", "artifact", "gate", "value", "why"), [_gate(result) for result in gates]),
+        _table(("", "artifact", "gate", "value", "why"), [_gate(result, verdict) for result in gates]),
     ]
     listed = [*(f"skipped {text}" for text in results.skipped), *results.notes]
     parts += ["## Notes", "\n".join(f"- {_escaped(text)}" for text in listed)] if listed else []
@@ -37,7 +37,9 @@ def summary(results: Results, verdict: Verdict) -> str:
 def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[object, ...]:
     percentiles = (Quantity.P50, Quantity.P90, Quantity.P99)
     return (
-        artifact.artifact + (" (baseline)" if artifact.is_baseline else ""),
+        artifact.artifact
+        + (" (baseline)" if artifact.is_baseline else "")
+        + (f" · {artifact.device}" if results.several_devices else ""),
         fact_cell(results, artifact, Quantity.SIZE),
         fact_cell(results, artifact, Quantity.SHRINK),
         *(latency_cell(results, artifact, quantity, unit) for quantity in percentiles),
@@ -47,10 +49,11 @@ def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[obj
     )
 
 
-def _gate(result: GateResult) -> tuple[object, ...]:
+def _gate(result: GateResult, verdict: Verdict) -> tuple[object, ...]:
     needed = f"; needed: {result.needed}" if result.needed else ""
     symbol = f"{SYMBOLS[result.answer]} {result.answer}"
-    return symbol, result.artifact, result.gate, value_text(result.value, result.unit), result.reason + needed
+    name = result.artifact + on_device(verdict, result.device)
+    return symbol, name, result.gate, value_text(result.value, result.unit), result.reason + needed
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -10,7 +10,7 @@ from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results, read_results
 from edgebench.reports.units import unit_text
 from edgebench.reports.verdict import Answer, Verdict
-from edgebench.reports.words import SYMBOLS, headline, printable, shortened, wanting
+from edgebench.reports.words import SYMBOLS, headline, on_device, printable, shortened, wanting
 from edgebench.storage import read_json
 
 _NAME = 44
@@ -38,6 +38,7 @@ def results_table(results: Results, verdict: Verdict) -> str:
 
 def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[str, ...]:
     name = shortened(artifact.artifact, _NAME) + (" (baseline)" if artifact.is_baseline else "")
+    name += f" · {shortened(artifact.device, _NAME)}" if results.several_devices else ""
     decision = artifact.decision or "not judged"
     return (
         name,
@@ -69,6 +70,7 @@ def _gate_lines(verdict: Verdict) -> list[str]:
     lines = [f"gates    {passed} of {len(results)} pass: {'; '.join(verdict.criteria)}"]
     for result in wanting(verdict):
         needed = f"; needed: {result.needed}" if result.needed else ""
-        text = f"{result.artifact}  {result.gate}: {result.reason}{needed}"
+        name = f"{result.artifact}{on_device(verdict, result.device)}"
+        text = f"{name}  {result.gate}: {result.reason}{needed}"
         lines.append(f"{SYMBOLS[result.answer]} {result.answer.lower()}  {printable(text)}")
     return lines

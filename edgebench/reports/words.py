@@ -41,8 +41,13 @@ def headline(verdict: Verdict) -> str:
     more = f", and {len(blamed) - 1} more" if len(blamed) > 1 else ""
     return (
         f"{len(blamed)} of {_plural(count, 'artifact')} {verb[len(blamed) > 1]}: "
-        f"{first.artifact}, because {_because(first, kind)}{more}."
+        f"{first.artifact}{on_device(verdict, first.device)}, because {_because(first, kind)}{more}."
     )
+
+
+def on_device(verdict: Verdict, device: str) -> str:
+    """Return ` · device`, to follow an artifact's name, where the run has several devices, else nothing."""
+    return f" · {device}" if len({artifact.device for artifact in verdict.artifacts}) > 1 else ""
 
 
 def summary_counts(verdict: Verdict) -> str:
