@@ -43,6 +43,14 @@ def benchmark(
     preprocessing: str | None = None,
     seed: int = 0,
     wait: str | None = None,
+    batches: str | None = None,
+    throughput_threads: str | None = None,
+    scenario: Sequence[str] = (),
+    duration: str = "10s",
+    load: str | None = None,
+    soak: str | None = None,
+    soak_window: str = "60s",
+    profile: bool = False,
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -51,6 +59,7 @@ def benchmark(
     device: one, or several that are measured on at once, each into a folder of its own in the run's.
     What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark. wait: how
     long to wait for a device that another one measures on, as in `10m`; None for as long as it takes.
+    batches and those after it: what is measured beyond single calls, in the words of the command line.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
@@ -61,7 +70,18 @@ def benchmark(
     from edgebench.pipeline import arithmetic_notes, default_baseline
     from edgebench.pipeline_run import new_run_folder
     from edgebench.storage import folder_lock, sweep_parts
+    from edgebench.workload_options import parse_workloads
 
+    workloads = parse_workloads(
+        batches=batches,
+        throughput_threads=throughput_threads,
+        scenario=scenario,
+        duration=duration,
+        load=load,
+        soak=soak,
+        soak_window=soak_window,
+        profile=profile,
+    )
     declared = parse_preprocessing(preprocessing) if preprocessing else None
     if not artifacts:
         raise InputError("there is nothing to measure", hint="name at least one artifact")
@@ -83,6 +103,7 @@ def benchmark(
         seed=seed,
         notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
         wait_s=parse_duration(wait, "--wait") if wait else None,
+        workloads=workloads,
     )
     with folder_lock(folder):
         check_unmeasured(folder)

@@ -53,12 +53,12 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 
 def parse_duration(text: str, option: str) -> float:
-    """Return the seconds that `90s`, `10m` or `2h` names. Raises ConfigError, naming `option`."""
-    number, unit = text.strip()[:-1], text.strip()[-1:]
-    seconds = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(unit)
-    if seconds is None or not re.fullmatch(r"\d+(\.\d+)?", number):
+    """Return the seconds that `15ms`, `90s`, `10m` or `2h` names. Raises ConfigError, naming `option`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    seconds = float(found[1]) * {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]] if found else 0.0
+    if seconds <= 0:
         raise ConfigError(f"{option} {text!r} is not a span of time", hint="as in 90s, 10m or 2h")
-    return float(number) * seconds
+    return seconds
 
 
 def parse_preprocessing(text: str | None) -> Preprocessing:

@@ -196,6 +196,7 @@ def _benchmark(
     from edgebench.benchmark.fleet import benchmark_on
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.options import parse_duration
+    from edgebench.workload_options import configured_workloads
 
     if not artifacts:
         reasons = dict.fromkeys(f"{skip.format}: {skip.reason}" for skip in exported.skipped)
@@ -216,6 +217,7 @@ def _benchmark(
         skipped=exported.skipped,
         notes=tuple(dict.fromkeys([*exported.notes, *_data_notes(plan), *notes])),
         wait_s=parse_duration(config.wait, "benchmark.wait") if config.wait else None,
+        workloads=configured_workloads(config.workloads),
     )
     benchmark_on(request, config.names(), progress=progress)
 

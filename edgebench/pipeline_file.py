@@ -103,6 +103,20 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadsConfig:
+    """What is measured beyond single calls, in the words of `edgebench benchmark`'s options."""
+
+    batches: tuple[int, ...] = ()
+    throughput_threads: tuple[int, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    duration: str = "10s"
+    load: tuple[str, ...] = ()
+    soak: str | None = None
+    soak_window: str = "60s"
+    profile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkConfig:
     """How it is measured. calls: timed calls per session. affinity: cores, as in `0,2-3`.
 
@@ -116,6 +130,7 @@ class BenchmarkConfig:
     calls: int = 200
     threads: int = 1
     affinity: str | None = None
+    workloads: WorkloadsConfig = field(default_factory=WorkloadsConfig)
 
     def names(self) -> tuple[str, ...]:
         """Return the devices to measure on, as they are written."""

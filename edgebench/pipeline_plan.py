@@ -71,6 +71,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
     from edgebench.exporters.export import check_target
     from edgebench.exporters.source import check_readable
     from edgebench.options import parse_duration
+    from edgebench.workload_options import configured_workloads
 
     check_target(pipeline.export.target, pipeline.export.formats, pipeline.export.precisions)
     static = [precision for precision in pipeline.export.precisions if precision.is_static]
@@ -89,6 +90,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
     if pipeline.benchmark.wait:
         parse_duration(pipeline.benchmark.wait, "benchmark.wait")
     parse_cores(pipeline.benchmark.affinity)
+    configured_workloads(pipeline.benchmark.workloads)
     distil = pipeline.compress.distil
     if distil is not None and distil.teacher.weights:
         check_readable(base / distil.teacher.weights)

@@ -41,6 +41,7 @@ TOP_OF_PACKAGE = {
     "pipeline_file",
     "pipeline_plan",
     "pipeline_run",
+    "workload_options",
 }
 """Modules above the rooms; no room imports them."""
 

@@ -333,11 +333,12 @@ def run_job(job: Dict[str, Any]) -> Dict[str, Any]:
     columns = [np.load(path, mmap_mode="r", allow_pickle=False) for path in job["inputs"]]
     if len({len(column) for column in columns}) != 1:
         raise JobError("input", "the inputs have %s rows" % [len(column) for column in columns])
+    found = BEFORE[job["mode"]](job) if job["mode"] in BEFORE else {}
     runtime, meta = _load(job, columns)
-    meta["affinity"] = affinity
+    meta.update(found, affinity=affinity)
     arrays = MODES[job["mode"]](runtime, columns, job, meta)
-    meta.update(_strain(before, _usage()), peak_rss_bytes=_status("VmHWM"), system=platform.platform())
     meta["steady_rss_bytes"] = _status("VmRSS")
+    meta.update(_strain(before, _usage()), peak_rss_bytes=_status("VmHWM"), system=platform.platform())
     meta["python"] = platform.python_version()
     return dict(arrays, meta=_as_array(meta))
 
@@ -441,6 +442,9 @@ def _time(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str,
     meta["ended_by"] = "calls" if done == len(latency) else "time"
     return {"latency_ns": np.array(latency[:done], np.int64), "warmup_ns": np.array(warmup, np.int64)}
 
+
+BEFORE = {}  # type: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]]
+"""What a mode does before the model is loaded, and tells in `meta`; filled by agent_workloads.py."""
 
 MODES = {
     "accuracy": lambda runtime, columns, *_: _answer(runtime, columns),

@@ -78,8 +78,10 @@ class AgentHost:
             np.save(stream, array, allow_pickle=False)
         return self.send(local, name)
 
-    def run(self, job: Mapping[str, Any], name: str, *, timeout_s: float) -> AgentResult:
-        """Run a job and return its result.
+    def run(
+        self, job: Mapping[str, Any], name: str, *, timeout_s: float, program: str = AGENT.name
+    ) -> AgentResult:
+        """Run a job with the agent's file `program` and return its result.
 
         A model that crashes LiteRT's CompiledModel is run once more through its Interpreter, and the
         provider in the result says so. Raises MeasurementError where this artifact cannot be measured,
@@ -91,7 +93,7 @@ class AgentHost:
         write_bytes(self.local / f"{name}.job.json", json.dumps(content, indent=1).encode())
         sent = self.workspace / f"{name}.job.json"
         self.device.push(self.local / sent.name, sent)
-        agent = str(self.workspace / AGENT.name)
+        agent = str(self.workspace / program)
         try:
             completed = self.device.run([self.device.python, agent, str(sent)], timeout_s=timeout_s)
         except DeviceTimeoutError as err:
@@ -99,7 +101,7 @@ class AgentHost:
             raise MeasurementError(err.message, hint=err.hint) from err
         if completed.returncode in _CRASHES and job["runtime"] == "litert" and "avoid" not in job:
             crash = f"CompiledModel ended by {_signal(completed)}"
-            return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s)
+            return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s, program=program)
         return self._take(completed, result, local)
 
     def _take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:

@@ -20,11 +20,11 @@ from edgebench.benchmark.evidence import (
     Measurement,
     Session,
 )
+from edgebench.benchmark.raw_files import read_columns, read_record, write_raw
 from edgebench.errors import InputError, StorageError
 from edgebench.storage import atomic_path, encode_json, from_plain, read_json, sha256_bytes, write_json
 
 EVIDENCE = "evidence.json"
-_METADATA = b"edgebench"
 _LONGEST = 180  # bytes of a stem: file systems allow 255 with what is added to it
 
 
@@ -69,51 +69,26 @@ def file_stem(artifact_id: str) -> str:
 
 def write_session(folder: Path, session: Session, samples: LatencySamples, job: str) -> None:
     """Write one session's timings and record to `session.samples`. job: the hash of what was asked."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     latency = np.concatenate([samples.warmup_ns, samples.latency_ns])
-    warmup = np.arange(latency.size) < samples.warmup_ns.size
-    table = pa.table(
-        {
-            "session": pa.array(np.full(latency.size, session.index, np.int64)),
-            "warmup": pa.array(warmup),
-            "latency_ns": pa.array(latency),
-        }
-    )
-    record = encode_json({"job": job, "session": session})
-    with atomic_path(folder / session.samples) as temporary:
-        pq.write_table(table.replace_schema_metadata({_METADATA: record}), temporary)
+    columns = {
+        "session": np.full(latency.size, session.index, np.int64),
+        "warmup": np.arange(latency.size) < samples.warmup_ns.size,
+        "latency_ns": latency,
+    }
+    write_raw(folder / session.samples, columns, session, job=job, key="session")
 
 
 def read_session(path: Path, job: str) -> Session | None:
     """Return the session in a file where it answers exactly this job, else None."""
-    import msgspec
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        record = msgspec.json.decode(metadata[_METADATA])
-        return from_plain(Session, record["session"], what=str(path)) if record["job"] == job else None
-    except (OSError, KeyError, TypeError, pa.ArrowInvalid, msgspec.DecodeError, InputError):
-        return None  # absent, or of another making: it is measured again
+    return read_record(path, Session, job=job, key="session")
 
 
 def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
     """Return all timings of a measurement, its sessions in order. Raises InputError."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     parts = []
     for session in measurement.sessions:
-        path = folder / session.samples
-        try:
-            table = pq.read_table(path, columns=["warmup", "latency_ns"])
-        except (OSError, pa.ArrowInvalid) as err:
-            raise InputError(f"{path}: the timings cannot be read: {err}") from err
-        warmup = table["warmup"].to_numpy()
-        latency = table["latency_ns"].to_numpy().astype(np.int64)
+        columns = read_columns(folder / session.samples, ("warmup", "latency_ns"))
+        warmup, latency = columns["warmup"], columns["latency_ns"].astype(np.int64)
         parts.append((session.index, latency[~warmup], latency[warmup]))
     empty = np.zeros(0, np.int64)
     return LatencySamples(

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
-from edgebench.benchmark.agent_run import RUNTIMES, AgentHost, AgentResult
+from edgebench.benchmark.agent_run import AGENT, RUNTIMES, AgentHost, AgentResult
 from edgebench.benchmark.evidence import (
     AccuracyRecord,
     Answers,
@@ -75,16 +75,16 @@ class Measurer:
             "seed": request.seed,
             "session": index,
         }
-        job = self._hash(artifact, settings)
+        job = self.job_hash(artifact, settings)
         known = files.read_session(request.out / relative, job)
         self._tell(f"session {index + 1}", artifact, count, kept=known is not None)
         if known is not None:
             return known
         group = grouping(artifact, request.data, largest=1)
-        columns = calls(self._latency_tensors(artifact, group.batch), group)
+        columns = calls(self.tensors(artifact, LATENCY_SAMPLES * group.batch), group)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         limit = 2 * request.max_session_s + _SLACK_S
-        result = self._agent(artifact, model, settings, columns, timeout_s=limit)
+        result = self.ask(artifact, model, settings, columns, timeout_s=limit)
         session = _as_session(
             result, index=index, started=started, samples=relative, batch=group.batch, artifact=artifact
         )
@@ -93,8 +93,9 @@ class Measurer:
         files.write_session(request.out, session, samples, job)
         return session
 
-    def _latency_tensors(self, artifact: Artifact, batch: int) -> tuple[NDArray[np.generic], ...]:
-        count, data = LATENCY_SAMPLES * batch, self.request.data
+    def tensors(self, artifact: Artifact, count: int) -> tuple[NDArray[np.generic], ...]:
+        """Return samples for timed calls, at most `count`: drawn from the data, or else random."""
+        data = self.request.data
         if data is None:
             return random_tensors(artifact, count, self.request.seed)
         chosen = np.random.default_rng(self.request.seed).permutation(len(data))[:count]
@@ -108,7 +109,7 @@ class Measurer:
         if data is None or data.labels is None:
             raise MeasurementError("there are no labels to hold the answers against")
         relative = f"outputs/{files.file_stem(artifact.id)}.npz"
-        job = self._hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
+        job = self.job_hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
         known = files.read_accuracy(request.out / relative, job)
         self._tell("accuracy", artifact, count, kept=known is not None)
         if known is not None:
@@ -133,7 +134,7 @@ class Measurer:
         for start in range(0, len(data), step):
             chosen = range(start, min(start + step, len(data)))
             columns = calls(sample_tensors(artifact, data, chosen), group)
-            result = self._agent(artifact, model, {"mode": "accuracy"}, columns, timeout_s=_ANSWER_S)
+            result = self.ask(artifact, model, {"mode": "accuracy"}, columns, timeout_s=_ANSWER_S)
             if "output_0" not in result.arrays:
                 raise MeasurementError("the model gave no output")
             parts.append(
@@ -147,9 +148,10 @@ class Measurer:
 
     # --- both -----------------------------------------------------------------------------------
 
-    def _hash(self, artifact: Artifact, settings: dict[str, Any]) -> str:
+    def job_hash(self, artifact: Artifact, settings: dict[str, Any]) -> str:
         """Return a hash of all that a result depends on; an equal one need not be measured again."""
         asked = {
+            "threads": self.request.threads,
             **settings,
             "model": artifact.sha256,
             "preprocessing": artifact.preprocessing,
@@ -157,12 +159,11 @@ class Measurer:
             "device": self.facts,
             "packages": dict(self.host.packages),
             "agent": self.host.agent_sha256,
-            "threads": self.request.threads,
             "cores": self.cores,
         }
         return sha256_bytes(encode_json(asked))
 
-    def _agent(
+    def ask(
         self,
         artifact: Artifact,
         model: Path,
@@ -170,23 +171,30 @@ class Measurer:
         columns: Sequence[NDArray[np.generic]],
         *,
         timeout_s: float,
+        program: str = AGENT.name,
     ) -> AgentResult:
+        """Return what a job gave: one fresh process with the model. Raises MeasurementError.
+
+        settings: of the mode, the mode among them. columns: one array per input, [rows, *shape of one call].
+        program: the agent's file that knows the mode.
+        """
         if artifact.format not in RUNTIMES:
             raise MeasurementError(f"{self.facts.uri} has no runtime for {artifact.format}")
         stem = files.file_stem(artifact.id)
         job = {
+            "threads": self.request.threads,
             **settings,
             "runtime": RUNTIMES[artifact.format],
             "model": self.host.send(model, stem),
             "inputs": [self.host.send_array(array, f"input_{i}.npy") for i, array in enumerate(columns)],
             "input_names": [spec.name for spec in artifact.inputs],
-            "threads": self.request.threads,
             "affinity": list(self.cores) or None,
         }
-        if settings["mode"] != "latency":
-            return self.host.run(job, settings["mode"], timeout_s=timeout_s)
+        mode = settings["mode"]
+        if mode != "latency":
+            return self.host.run(job, mode, timeout_s=timeout_s, program=program)
         before = self.watch.ready()
-        result = self.host.run(job, settings["mode"], timeout_s=timeout_s)
+        result = self.host.run(job, mode, timeout_s=timeout_s, program=program)
         return replace(result, before=before, after=self.watch.read())
 
     def _tell(self, what: str, artifact: Artifact, count: tuple[int, int], *, kept: bool) -> None:
@@ -238,15 +246,21 @@ def _as_session(
             before=result.before,
             after=result.after,
             cpu_s=meta["cpu_s"],
-            timing=Timing(
-                runtime=RUNTIMES[artifact.format],
-                runtime_version=str(meta["runtime_version"]),
-                provider=str(meta["provider"]),
-                batch=batch,
-                threads=int(meta["threads"]),
-                affinity=tuple(meta["affinity"]),
-                timed=str(meta["timed"]),
-            ),
+            timing=timing_of(result, artifact, batch),
         )
     except (KeyError, TypeError, ValueError) as err:
         raise MeasurementError(f"the agent's result lacks what it should tell: {err!r}") from err
+
+
+def timing_of(result: AgentResult, artifact: Artifact, batch: int) -> Timing:
+    """Return what an agent's result says of what was timed. Raises KeyError where it does not say it."""
+    meta = result.meta
+    return Timing(
+        runtime=RUNTIMES[artifact.format],
+        runtime_version=str(meta["runtime_version"]),
+        provider=str(meta["provider"]),
+        batch=batch,
+        threads=int(meta["threads"]),
+        affinity=tuple(meta["affinity"]),
+        timed=str(meta["timed"]),
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
 from edgebench.benchmark.inputs import check_classes, grouping
+from edgebench.benchmark.workloads.asked import WorkloadsAsked
 from edgebench.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class BenchmarkRequest:
     `max_session_s` in any case. affinity: cores as in `0,2-3`; None leaves the process unbound.
     notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
     measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
-    as in `60C` or `60C,15m`.
+    as in `60C` or `60C,15m`. workloads: what is measured beyond single calls.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -44,6 +45,7 @@ class BenchmarkRequest:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     wait_s: float | None = None
+    workloads: WorkloadsAsked = field(default_factory=WorkloadsAsked)
 
 
 def check(request: BenchmarkRequest) -> None:

@@ -22,6 +22,8 @@ from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.request import BenchmarkRequest, check, parse_cores
 from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
+from edgebench.benchmark.workloads.records import Workloads
+from edgebench.benchmark.workloads.taking import measure_workloads
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import MeasurementError
@@ -76,6 +78,7 @@ class _Findings:
     sessions: list[Session] = field(default_factory=list)
     accuracy: AccuracyRecord | None = None
     failure: str | None = None
+    workloads: Workloads = field(default_factory=Workloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,10 @@ class _Run:
                 ask = partial(self.measurer.accuracy, count=(index, len(findings)))
                 finding.accuracy = _attempt(finding, ask)
         self._take_sessions(findings)
+        measured = [(finding.artifact, finding.model) for finding in findings if finding.failure is None]
+        workloads = measure_workloads(self.measurer, measured, self.request.workloads)
+        for finding in findings:
+            finding.workloads = workloads.get(finding.artifact.id, Workloads())
         return self._evidence(findings)
 
     def _take_sessions(self, findings: Sequence[_Findings]) -> None:
@@ -121,7 +128,11 @@ class _Run:
         if finding.failure is not None:
             return Measurement(finding.artifact, self.measurer.facts, failure=finding.failure)
         measured = Measurement(
-            finding.artifact, self.measurer.facts, sessions=tuple(finding.sessions), accuracy=finding.accuracy
+            finding.artifact,
+            self.measurer.facts,
+            sessions=tuple(finding.sessions),
+            accuracy=finding.accuracy,
+            workloads=finding.workloads,
         )
         samples = files.load_samples(self.request.out, measured)
         medians = [

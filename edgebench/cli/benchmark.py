@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edgebench.cli.terminal import json_option, quiet_option, talk
+from edgebench.cli.workloads import workload_options
 
 
 @click.command()
@@ -34,6 +35,7 @@ from edgebench.cli.terminal import json_option, quiet_option, talk
 @click.option("--affinity", metavar="CORES", help="Bind to cores, as in 0,2-3.")
 @click.option("--preprocessing", metavar="YAML", help="For models without a manifest: '{scale: 0.0039}'.")
 @click.option("--wait", metavar="SPAN", help="How long for a busy device, as in 10m.  [default: no limit]")
+@workload_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--gates", type=click.Path(path_type=Path), help="YAML of gates.  [default: the edge checklist]"

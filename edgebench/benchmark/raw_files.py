@@ -1,0 +1,59 @@
+"""Raw numbers on disk: one Parquet file for each process, its record and the hash of its job in the metadata.
+
+So a file is complete in itself: it is there or not, and a resumed run can trust what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edgebench.errors import InputError
+from edgebench.storage import atomic_path, encode_json, from_plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Columns = Mapping[str, "NDArray[np.generic]"]
+
+Record = TypeVar("Record")
+_METADATA = b"edgebench"
+
+
+def write_raw(path: Path, columns: Columns, record: object, *, job: str, key: str = "run") -> None:
+    """Write columns of one length, and their record as `key`. job: the hash of what was asked."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    metadata = {_METADATA: encode_json({"job": job, key: record})}
+    with atomic_path(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def read_record(path: Path, kind: type[Record], *, job: str, key: str = "run") -> Record | None:
+    """Return the record in a file where it answers exactly this job, else None."""
+    import msgspec
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        found = msgspec.json.decode(metadata[_METADATA])
+        return from_plain(kind, found[key], what=str(path)) if found["job"] == job else None
+    except (OSError, KeyError, TypeError, pa.ArrowInvalid, msgspec.DecodeError, InputError):
+        return None  # absent, or of another making: it is measured again
+
+
+def read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return the named columns of a file. Raises InputError where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=list(names))
+        return {name: table[name].to_numpy() for name in names}
+    except (OSError, KeyError, pa.ArrowInvalid) as err:
+        raise InputError(f"{path}: the timings cannot be read: {err}") from err
