@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgebench.reports.cases import Case
     from edgebench.reports.gates_check import GatesCheck
-    from edgebench.reports.injections import Case
 
 
 def check_gates(gates: Path, *, run_folder: Path | None = None) -> GatesCheck:

@@ -139,11 +139,15 @@ class BenchmarkConfig:
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
-    """One gate: `p99 <= 50ms`. on: the artifacts it judges, a precision, a format or a pattern."""
+    """One gate: `p99 <= 50ms`. on: the artifacts it judges, a precision, a format or a pattern.
+
+    devices: patterns of the devices it holds on, or tags as in `tag:lab`; empty for all.
+    """
 
     gate: str
     confidence: float = 0.95
     on: str | None = None
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

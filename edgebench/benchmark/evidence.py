@@ -7,6 +7,7 @@ answer of the device in `outputs/*.npz`, named here by path relative to the run'
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgebench.benchmark.metric_draws import Draws
+
 SCHEMA = 3
 """1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
-measured beyond single calls (`workloads`), resident memory after the last call, and what the sensors showed
-before and after each session."""
+measured beyond single calls (`workloads`), resident memory after the last call, what the sensors showed
+before and after each session, the metric asked for, and what the inventory calls the device."""
 
 
 class Validity(enum.StrEnum):
@@ -105,11 +108,21 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricRecord:
+    """The metric that a run was asked for. sha256: of the source of a user's function; empty for our own."""
+
+    name: str
+    sha256: str = ""
+    more_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class AccuracyRecord:
     """How the artifact answered the evaluation set.
 
-    outputs: npz with `logits` float32[N, C] (dequantized), `labels` int64[N].
-    data, fingerprint: the data set's spec string and SHA-256.
+    outputs: npz with `logits` float32[N, C] (dequantized), `labels` int64[N] or `targets` float64[N, C],
+    columns of the data, and a user's metric on resamples. classes: 0 where the truth is numbers.
+    data, fingerprint: the data set's spec string and SHA-256. metric: None where nobody asked for one.
     """
 
     data: str
@@ -118,13 +131,15 @@ class AccuracyRecord:
     classes: int
     outputs: str
     class_names: tuple[str, ...] = ()
+    metric: MetricRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
     """The machine that measured. uri: as the user named it. emulated: its latencies prove nothing.
 
-    cores, memory_bytes: 0 where it is known from a log of another tool alone.
+    cores, memory_bytes: 0 where it is known from a log of another tool alone. aliases, tags: what the
+    inventory calls it, so that gates can name it.
     """
 
     uri: str
@@ -135,6 +150,8 @@ class DeviceFacts:
     system: str
     emulated: bool = False
     extra: dict[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +189,57 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Soak:
+    """Calls in a row for minutes. start_ns: int64[n], since the first one's. latency_ns: int64[n]."""
+
+    start_ns: NDArray[np.int64]
+    latency_ns: NDArray[np.int64]
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class LatencySamples:
     """The raw timings of one artifact on one device, all sessions in order.
 
     latency_ns: int64[n], one per call. session: int64[n], the session each belongs to.
-    warmup_ns: int64[m], kept, never averaged in.
+    warmup_ns: int64[m], kept, never averaged in. soaks: its runs under sustained load.
     """
 
     latency_ns: NDArray[np.int64]
     session: NDArray[np.int64]
     warmup_ns: NDArray[np.int64]
+    soaks: tuple[Soak, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Answers:
-    """What an artifact answered: logits float32[N, C], labels int64[N]."""
+    """What an artifact answered, and what is true of the samples.
+
+    logits: float32[N, C], a score for each class, or numbers where the truth is numbers. labels: int64[N],
+    empty where the truth is numbers. targets: those, float64[N, C]. columns: str[N] each, by which the
+    samples fall into groups. draws: a user's metric on resamples of the samples; None where there is none.
+    """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
+    targets: NDArray[np.float64] | None = None
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    draws: Draws | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.logits)
+
+    @property
+    def truth(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return the targets, or the labels where the truth is classes."""
+        return self.labels if self.targets is None else self.targets
+
+    def chosen(self, rows: NDArray[np.bool_]) -> Answers:
+        """Return the answers to some of the samples, rows bool[N]; draws, being of all, are left out."""
+        return Answers(
+            self.logits[rows],
+            self.labels if self.targets is not None else self.labels[rows],
+            None if self.targets is None else self.targets[rows],
+            {name: column[rows] for name, column in self.columns.items()},
+        )

@@ -23,11 +23,15 @@ Resampled = Callable[[FloatArray], FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's name, how it is prepared from outputs and labels, and whether more of it is better."""
+    """A metric's name, how it is prepared from outputs and labels, and whether more of it is better.
+
+    of_numbers: whether the labels are numbers and not classes; None where either will do.
+    """
 
     name: str
     prepare: Callable[[Array, Array], Resampled]
     more_is_better: bool = True
+    of_numbers: bool | None = False
 
 
 def user_metric(name: str, function: Callable[[Array, Array], float], *, more_is_better: bool) -> Metric:
@@ -42,7 +46,7 @@ def user_metric(name: str, function: Callable[[Array, Array], float], *, more_is
 
         return resampled
 
-    return Metric(name, prepare, more_is_better)
+    return Metric(name, prepare, more_is_better, of_numbers=None)
 
 
 # --- regression: outputs and labels float[N] or float[N, …] --------------------------------------
@@ -109,8 +113,8 @@ METRICS = {
         Metric("f1", f1_macro),
         Metric("auc", roc_auc),
         Metric("map", average_precision),
-        Metric("rmse", rmse, more_is_better=False),
-        Metric("mae", mae, more_is_better=False),
+        Metric("rmse", rmse, more_is_better=False, of_numbers=True),
+        Metric("mae", mae, more_is_better=False, of_numbers=True),
     )
 }
 

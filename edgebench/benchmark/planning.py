@@ -82,6 +82,19 @@ def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> 
     return _planned(_first_true(settled, n / 2, most), n) if most < MOST else MOST
 
 
+def narrowed(n: int, reach: float, gap: float, confidence: float) -> int | None:
+    """Return how many in place of n keep an interval off a bound, if it narrows as the root of their number.
+
+    reach: how far the interval extends from the estimate towards the bound, which lies `gap` away. None
+    where the estimate lies on the bound.
+    """
+    if gap <= reach / math.sqrt(MOST):
+        return None
+    sure = max(normal_quantile(confidence), 1 / MOST)
+    stretch = reach * (1 + normal_quantile(CHANCE) / sure) / gap
+    return _planned(math.ceil(min(MOST, n * stretch**2)), n)
+
+
 def _first_true(holds: Callable[[float], bool], low: float, high: float) -> int:
     return math.ceil(bisect(lambda x: not holds(x), low, high)[1])
 

@@ -24,6 +24,7 @@ from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
 from edgebench.benchmark.workloads.records import Workloads
 from edgebench.benchmark.workloads.taking import measure_workloads
+from edgebench.devices.inventory import known_as
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import MeasurementError
@@ -49,10 +50,13 @@ def benchmark(
     cores = parse_cores(request.affinity)
     cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
+    aliases, tags = known_as(device.uri)
     with guarded(device.uri, request.device), _host(device, request, progress) as host:
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
         evidence = _Run(request, measurer).evidence()
+    known = (replace(m, device=replace(m.device, aliases=aliases, tags=tags)) for m in evidence.measurements)
+    evidence = replace(evidence, measurements=tuple(known))
     files.write_evidence(request.out, evidence)
     return evidence
 

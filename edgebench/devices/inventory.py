@@ -90,6 +90,13 @@ def expand(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found.values())
 
 
+def known_as(uri: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names that the inventory has for a device, and its tags. Raises ConfigError."""
+    found = {name: entry for name, entry in load_inventory().items() if entry.uri == uri}
+    tags = {tag for entry in found.values() for tag in entry.tags}
+    return tuple(sorted(found)), tuple(sorted(tags))
+
+
 def _tagged(tag: str) -> str:
     tagged = {name: entry for name, entry in load_inventory().items() if tag in entry.tags}
     if len(tagged) != 1:

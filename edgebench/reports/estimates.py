@@ -5,20 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from edgebench.reports.answer_estimates import answered
-from edgebench.reports.quantities import QUANTILES, Estimate, Quantity, unknown
+from edgebench.reports.quantities import COMPARED, LOSSES, QUANTILES, Estimate, Quantity, Question, unknown
+from edgebench.reports.relative_estimates import relative
 from edgebench.reports.subjects import Subject
+from edgebench.reports.sustained import sustained
 from edgebench.reports.timing_estimates import SESSION_FIELDS, latency, of_calls, per_session
 from edgebench.reports.units import Dimension
+from edgebench.reports.workload_estimates import coverage, energy, throughput
 
-_FROM_TIMINGS = frozenset({*QUANTILES, Quantity.LOAD, Quantity.FIRST, Quantity.MEMORY})
+_FROM_TIMINGS = frozenset(
+    {
+        *QUANTILES,
+        *SESSION_FIELDS,
+        Quantity.PERCENTILE,
+        Quantity.SUSTAINED,
+        Quantity.THROUGHPUT,
+        Quantity.ENERGY,
+        Quantity.COVERAGE,
+    }
+)
 _FROM_FILE = frozenset({Quantity.SIZE, Quantity.SHRINK})
 
 
-def applies(quantity: Quantity, subject: Subject) -> bool:
-    """Return whether the quantity exists: nothing is held against itself."""
-    if quantity in (Quantity.DROP, Quantity.CHURN):
+def applies(question: Question, subject: Subject) -> bool:
+    """Return whether the question makes sense of the subject: nothing is held against itself."""
+    if question.relative or question.quantity in COMPARED:
         return not subject.is_baseline
-    return quantity is not Quantity.SHRINK or not subject.is_reference
+    return question.quantity is not Quantity.SHRINK or not subject.is_reference
 
 
 def from_timings(quantity: Quantity) -> bool:
@@ -27,8 +40,8 @@ def from_timings(quantity: Quantity) -> bool:
 
 
 def from_clock(quantity: Quantity) -> bool:
-    """Return whether the quantity is a time, which others on the machine make longer."""
-    return quantity in _FROM_TIMINGS and quantity.dimension is Dimension.TIME
+    """Return whether the quantity is a time, or a rate, which others on the machine make worse."""
+    return quantity in _FROM_TIMINGS and quantity.dimension in (Dimension.TIME, Dimension.RATE)
 
 
 def from_file(quantity: Quantity) -> bool:
@@ -41,27 +54,46 @@ def from_answers(quantity: Quantity) -> bool:
     return not (from_timings(quantity) or from_file(quantity))
 
 
-def estimate(subject: Subject, quantity: Quantity, confidence: float) -> Estimate:
-    """Return the quantity with bounds, each by itself at `confidence`; pure.
+def estimate(subject: Subject, question: Question, confidence: float) -> Estimate:
+    """Return the answer with bounds, each by itself at `confidence`; pure.
 
     For a two-sided 95 % interval pass 0.975.
     """
+    quantity = question.quantity
+    if question.relative and quantity not in LOSSES and (from_file(quantity) or _failed(subject) is None):
+        return relative(subject, question, confidence)
     if from_file(quantity):
         return _file_fact(subject, quantity)
-    if subject.measurement.failure is not None:
-        return unknown(f"it could not be measured: {subject.measurement.failure}")
-    if quantity in QUANTILES:
-        return latency(subject, QUANTILES[quantity], confidence)
-    if quantity in SESSION_FIELDS:
-        return per_session(subject, SESSION_FIELDS[quantity], confidence)
-    return answered(subject, quantity, confidence)
+    if problem := _failed(subject):
+        return unknown(problem)
+    if from_answers(quantity):
+        return answered(subject, question, confidence)
+    return _timed(subject, question, confidence)
 
 
-def session_estimates(subject: Subject, quantity: Quantity, confidence: float) -> dict[int, Estimate]:
-    """Return a percentile's estimate of each session by itself; empty for other quantities."""
-    if quantity not in QUANTILES or subject.samples is None:
+def _failed(subject: Subject) -> str | None:
+    failure = subject.measurement.failure
+    return None if failure is None else f"it could not be measured: {failure}"
+
+
+def _timed(subject: Subject, question: Question, confidence: float) -> Estimate:
+    if question.quantile is not None:
+        return latency(subject, question.quantile, confidence)
+    if question.quantity in SESSION_FIELDS:
+        return per_session(subject, SESSION_FIELDS[question.quantity], confidence)
+    if question.quantity is Quantity.SUSTAINED:
+        return sustained(subject, (question.percent or 0.0) / 100, confidence)
+    if question.quantity is Quantity.COVERAGE:
+        return coverage(subject)
+    return (energy if question.quantity is Quantity.ENERGY else throughput)(subject, confidence)
+
+
+def session_estimates(subject: Subject, question: Question, confidence: float) -> dict[int, Estimate]:
+    """Return a percentile's estimate of each session by itself; empty for other questions."""
+    q = None if question.relative else question.quantile
+    if q is None or subject.samples is None:
         return {}
-    samples, q = subject.samples, QUANTILES[quantity]
+    samples = subject.samples
     return {
         int(index): of_calls(samples.latency_ns[chosen], samples.session[chosen], q, confidence)
         for index in np.unique(samples.session)

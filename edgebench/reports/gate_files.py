@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from edgebench.config import read_yaml
 from edgebench.errors import ConfigError, InputError
-from edgebench.reports.gate_words import confidence_of, nearest, parse_gate
+from edgebench.reports.gate_words import confidence_of, device_patterns, parse_gate
 from edgebench.reports.gates import DEFAULT_CONFIDENCE, Gate
+from edgebench.reports.question_words import nearest
 
-_ITEM_KEYS = ("gate", "confidence", "on")
+_ITEM_KEYS = ("gate", "confidence", "on", "devices")
 _FILE_KEYS = ("gates", "schema_version")
 
 
@@ -30,6 +31,10 @@ class GateItem(Protocol):
     @property
     def on(self) -> str | None:
         """Return which artifacts."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """Return which devices; empty for all."""
 
 
 def gates_from_config(items: Sequence[str | Mapping[str, Any] | GateItem]) -> tuple[Gate, ...]:
@@ -72,9 +77,9 @@ def _from_item(item: object) -> Gate:
         return parse_gate(item)
     if isinstance(item, Mapping):
         _check_keys(item, _ITEM_KEYS)
-        words, confidence, on = (item.get(key) for key in _ITEM_KEYS)
+        words, confidence, on, devices = (item.get(key) for key in _ITEM_KEYS)
     else:
-        words, confidence, on = (getattr(item, key, None) for key in _ITEM_KEYS)
+        words, confidence, on, devices = (getattr(item, key, None) for key in _ITEM_KEYS)
     if not isinstance(words, str):
         raise ConfigError(f"{item!r} is not a gate", hint="as in `p99 <= 50ms`")
     gate = parse_gate(words)
@@ -84,7 +89,15 @@ def _from_item(item: object) -> Gate:
         if gate.on not in (None, on):
             raise ConfigError(f"gate {words!r} names {gate.on!r}, and `on` names {on!r}")
         gate = replace(gate, on=str(on))
-    return gate
+    return _at_devices(gate, words, devices) if devices not in (None, ()) else gate
+
+
+def _at_devices(gate: Gate, words: str, devices: object) -> Gate:
+    listed = devices if isinstance(devices, list | tuple) else [devices]
+    patterns = device_patterns(listed)
+    if gate.devices not in ((), patterns):
+        raise ConfigError(f"gate {words!r} names {', '.join(gate.devices)!r}, and `devices` names others")
+    return replace(gate, devices=patterns)
 
 
 def _check_keys(data: Mapping[Any, Any], valid: tuple[str, ...]) -> None:

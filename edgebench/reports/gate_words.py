@@ -2,53 +2,98 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from edgebench.benchmark.metrics import METRICS
 from edgebench.errors import ConfigError
-from edgebench.reports.gates import Gate, Operator
-from edgebench.reports.quantities import Quantity
-from edgebench.reports.units import factor
+from edgebench.reports.gates import RELATIVE, TAG, Gate, Operator
+from edgebench.reports.quantities import LOSSES, Quantity, Question
+from edgebench.reports.question_words import parse_question
+from edgebench.reports.units import Dimension, factor
 
 
 def parse_gate(text: str) -> Gate:
-    """Return the gate that words such as `shrink >= 3.5x @99% on w8a8` describe.
+    """Return the gate that words such as `shrink >= 3.5x @99% on w8a8 at tag:lab` describe.
 
     Raises ConfigError, with the nearest valid word, for anything else.
     """
     found = _FORM.fullmatch(text.strip())
     if found is None:
         raise ConfigError(f"gate {text!r} is not understood", hint=_form_hint(text))
-    operator = Operator(_OPERATORS.get(found["op"], found["op"]))
     try:
-        quantity = _quantity(found["quantity"])
-        gate = Gate(quantity, operator, float(found["bound"]), found["unit"].replace("μ", "µ"))
-        factor(gate.unit, quantity.dimension)
-        gate = replace(gate, **_tail(found["tail"]))
+        gate = _gate(found)
     except ConfigError as err:
         raise ConfigError(f"gate {text!r}: {err.message}", hint=err.hint) from err
-    if gate.bound < 0 and quantity is not Quantity.DROP:
-        raise ConfigError(f"gate {text!r}: the {quantity.meaning} is never negative")
-    if operator.is_floor != quantity.more_is_better:
-        turned = replace(gate, operator=_TURNED[operator])
+    if gate.operator.is_floor != more_is_better(gate.question, gate.operator):
+        turned = replace(gate, operator=_TURNED[gate.operator])
         raise ConfigError(
-            f"gate {text!r} would pass what is worse: {quantity} is the {quantity.meaning}",
+            f"gate {text!r} would pass what is worse: {gate.question} is the {gate.quantity.meaning}",
             hint=f"did you mean `{turned}`?",
         )
     return gate
 
 
+def more_is_better(question: Question, told: Operator) -> bool:
+    """Return whether the answer should be large. told: what says so of the run's own metric."""
+    if question.quantity is not Quantity.METRIC:
+        return question.quantity.more_is_better
+    return told.is_floor if question.metric is None else METRICS[question.metric].more_is_better
+
+
+def _gate(found: re.Match[str]) -> Gate:
+    unit = _unit(found["unit"])
+    question = parse_question(found["name"], found["part"], relative=unit.endswith(_RELATIVES))
+    if question.dimension is Dimension.NUMBER and unit:
+        raise ConfigError(
+            f"{question} has no unit, and {unit!r} is one", hint=f"as in `{question} {found['op']} 0.9`"
+        )
+    factor(unit, _dimension(question, unit))
+    operator = Operator(_OPERATORS.get(found["op"], found["op"]))
+    gate = Gate(question, operator, float(found["bound"]), unit, **_tail(found["tail"]))
+    _check_bound(gate, signed=found["bound"][0] in "+-")
+    return gate
+
+
+def _unit(text: str) -> str:
+    unit = " ".join(text.replace("μ", "µ").split())
+    return f"{unit[0]} {BASELINE}" if unit[:1] in {"x", "×"} and unit.endswith(BASELINE) else unit
+
+
+def _dimension(question: Question, unit: str) -> Dimension:
+    """Return what kind of unit the bound must have; a change may be in % of the baseline, too."""
+    change = question.dimension is Dimension.CHANGE and unit == RELATIVE
+    return Dimension.LOSS if change else question.dimension
+
+
+def _check_bound(gate: Gate, *, signed: bool) -> None:
+    question = gate.question
+    if question.dimension is Dimension.CHANGE:
+        if gate.unit == RELATIVE and not signed:
+            more = f"{question} {gate.operator} +{gate.bound:g}{RELATIVE}"
+            raise ConfigError(
+                f"{gate.bound:g}{RELATIVE} may be a change or a share",
+                hint=f"`{more}` allows {gate.bound:g} % more than the baseline's; or `1.05x {BASELINE}`",
+            )
+        if gate.stored_bound <= 0:
+            raise ConfigError(f"{gate.bound:g}{gate.unit} leaves nothing of the baseline's")
+    elif gate.bound < 0 and question.quantity not in LOSSES | {Quantity.METRIC}:
+        raise ConfigError(f"the {question.quantity.meaning} is never negative")
+
+
+BASELINE = "baseline"
+_RELATIVES = (RELATIVE, BASELINE)
 _FORM = re.compile(
-    r"(?P<quantity>[A-Za-z][\w-]*)\s*(?P<op><=|>=|<|>|≤|≥)\s*"
-    r"(?P<bound>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[A-Za-zµμ×%]*)\s*"
-    r"(?P<tail>(?:@|on\s).*)?"
+    r"(?P<name>[A-Za-z][\w.-]*(?:\s+drop)?)\s*(?:\[(?P<part>[^\]]*)\])?\s*(?P<op><=|>=|<|>|≤|≥)\s*"
+    r"(?P<bound>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[x×]\s*baseline|[A-Za-zµμ×%/]*)\s*"
+    r"(?P<tail>(?:@|on\s|at\s).*)?"
 )
-_CONFIDENCE = r"@\s*(?P<conf>[\d.]+)\s*(?P<percent>%?)"
-_ON = r"on\s+(?P<on>[^\s@][^@]*?)"
-_TAILS = (re.compile(rf"(?:{_CONFIDENCE})?\s*(?:{_ON})?\s*"), re.compile(rf"{_ON}\s*{_CONFIDENCE}\s*"))
+_CLAUSES = re.compile(r"(?:^|\s+)(?=@|on\s|at\s)")
+_CLAUSE = re.compile(
+    r"@\s*(?P<confidence>[\d.]+)\s*(?P<percent>%?)|on\s+(?P<on>[^@]*\S)|at\s+(?P<devices>.*\S)", re.DOTALL
+)
 _OPERATORS = {"≤": "<=", "≥": ">="}
 _TURNED = {
     Operator.AT_MOST: Operator.AT_LEAST,
@@ -58,29 +103,28 @@ _TURNED = {
 }
 
 
-def _quantity(word: str) -> Quantity:
-    name = word.lower().replace("-", "")
-    if name in {*Quantity}:
-        return Quantity(name)
-    raise ConfigError(f"unknown quantity {word!r}", hint=nearest(name, tuple(Quantity)))
-
-
-def nearest(word: str, valid: Sequence[str]) -> str:
-    """Return a hint that names the valid word nearest to one, or all of them."""
-    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    return f"did you mean `{near[0]}`?" if near else f"valid: {', '.join(valid)}"
-
-
 def _tail(text: str | None) -> dict[str, Any]:
-    if not text:
-        return {}
-    found = next(filter(None, (form.fullmatch(text) for form in _TAILS)), None)
-    if found is None:
-        raise ConfigError(f"{text!r} is not understood", hint="as in `@99% on w8a8`")
-    parts: dict[str, Any] = {"on": found["on"]} if found["on"] else {}
-    if found["conf"]:
-        parts["confidence"] = confidence_of(found["conf"], percent=bool(found["percent"]))
+    """Return what stands behind the bound, in any order: `@99%`, `on w8a8`, `at tag:lab`."""
+    parts: dict[str, Any] = {}
+    for words in filter(None, _CLAUSES.split((text or "").strip())):
+        found = _CLAUSE.fullmatch(words)
+        kind = found.lastgroup if found else None
+        kind = "confidence" if kind == "percent" else kind
+        if found is None or kind is None or kind in parts:
+            raise ConfigError(f"{words!r} is not understood", hint="as in `@99% on w8a8 at tag:lab`")
+        if kind == "confidence":
+            parts[kind] = confidence_of(found[kind], percent=bool(found["percent"]))
+        else:
+            parts[kind] = found["on"] if kind == "on" else device_patterns(found["devices"].split(","))
     return parts
+
+
+def device_patterns(texts: Sequence[object]) -> tuple[str, ...]:
+    """Return patterns of devices without the space around them. Raises ConfigError for an empty one."""
+    patterns = tuple(str(text).strip() for text in texts)
+    if not patterns or not all(pattern.removeprefix(TAG) for pattern in patterns):
+        raise ConfigError(f"{', '.join(patterns)!r} names no device", hint="as in tag:lab, or ssh://orin-*")
+    return patterns
 
 
 def confidence_of(value: object, *, percent: bool = False) -> float:

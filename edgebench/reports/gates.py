@@ -1,4 +1,4 @@
-"""Gates: a quantity, a bound with a unit, and a confidence."""
+"""Gates: a question, a bound with a unit, and a confidence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import fnmatch
 from dataclasses import dataclass
 
 from edgebench.artifact import Artifact, Format, Precision
-from edgebench.reports.quantities import Quantity
-from edgebench.reports.units import factor
+from edgebench.benchmark.evidence import DeviceFacts, Measurement
+from edgebench.reports.quantities import Quantity, Question
+from edgebench.reports.units import Dimension, factor
 
 DEFAULT_CONFIDENCE = 0.95
+RELATIVE = "%rel"
+TAG = "tag:"
 
 
 class Operator(enum.StrEnum):
@@ -38,28 +41,53 @@ class Operator(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One criterion. bound: in `unit`. on: a precision, a format or a pattern; None for every artifact."""
+    """One criterion. bound: in `unit`. on: a precision, a format or a pattern; None for every artifact.
 
-    quantity: Quantity
+    devices: patterns of device names, or tags as in `tag:lab`; empty for every device.
+    """
+
+    question: Question
     operator: Operator
     bound: float
     unit: str
     confidence: float = DEFAULT_CONFIDENCE
     on: str | None = None
+    devices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        tail = "" if self.confidence == DEFAULT_CONFIDENCE else f" @{self.confidence * 100:g}%"
-        return f"{self.short}{tail}" + (f" on {self.on}" if self.on else "")
+        sure = "" if self.confidence == DEFAULT_CONFIDENCE else f" @{self.confidence * 100:g}%"
+        on = f" on {self.on}" if self.on else ""
+        at = f" at {', '.join(self.devices)}" if self.devices else ""
+        return f"{self.short}{sure}{on}{at}"
 
     @property
     def short(self) -> str:
-        """Return quantity, operator and bound: `p99 <= 50ms`."""
-        return f"{self.quantity} {self.operator} {self.bound:.15g}{self.unit}"
+        """Return question, operator and bound: `p99 <= 50ms`."""
+        sign = "+" if self._shifted and self.bound >= 0 else ""
+        return f"{self.question} {self.operator} {sign}{self.bound:.15g}{self.unit}"
+
+    @property
+    def quantity(self) -> Quantity:
+        """Return what the question is about."""
+        return self.question.quantity
 
     @property
     def stored_bound(self) -> float:
         """Return the bound in the unit that the quantity is stored in."""
-        return self.bound * factor(self.unit, self.quantity.dimension)
+        if self._shifted:
+            return 1 + self.bound / 100
+        return self.bound * factor(self.unit, self.question.dimension)
+
+    def shown(self, stored: float | None) -> float | None:
+        """Return a stored value in the gate's unit; None for None."""
+        if stored is None:
+            return None
+        return 100 * (stored - 1) if self._shifted else stored / factor(self.unit, self.question.dimension)
+
+    @property
+    def _shifted(self) -> bool:
+        """Return whether the bound is a change in per cent, which is stored as a ratio."""
+        return self.unit == RELATIVE and self.question.dimension is Dimension.CHANGE
 
     def matches(self, artifact: Artifact) -> bool:
         """Return whether the gate is about this artifact, by precision, format, id or name."""
@@ -68,3 +96,16 @@ class Gate:
         if self.on in {*Precision, *Format}:
             return self.on in (artifact.precision, artifact.format)
         return any(fnmatch.fnmatchcase(text, self.on) for text in (artifact.id, artifact.name))
+
+    def covers(self, measurement: Measurement) -> bool:
+        """Return whether the gate is about this artifact on this device."""
+        return self.matches(measurement.artifact) and self._is_at(measurement.device)
+
+    def _is_at(self, device: DeviceFacts) -> bool:
+        names = (device.uri, device.name, *device.aliases)
+        return not self.devices or any(
+            pattern.removeprefix(TAG) in device.tags
+            if pattern.startswith(TAG)
+            else any(fnmatch.fnmatchcase(name, pattern) for name in names)
+            for pattern in self.devices
+        )

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from edgebench.artifact import Precision
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
+from edgebench.reports.cases import Case
 from edgebench.reports.estimates import applies
 from edgebench.reports.gates import Gate
-from edgebench.reports.injections import INJECTIONS, Case, key_of
+from edgebench.reports.injections import injection_of
 from edgebench.reports.judge import judge
-from edgebench.reports.subjects import Key, subjects
+from edgebench.reports.subjects import Key, key_of, subjects
 from edgebench.reports.synthetic import synthetic_cases
 from edgebench.reports.verdict import Answer, GateResult
 
@@ -74,7 +75,7 @@ def check_gates(gates: Sequence[Gate], cases: Sequence[Case] | None, source: str
     """
     checks: list[GateCheck] = []
     for gate in gates:
-        found = [case for case in cases or synthetic_cases(gate) if gate.matches(case.measurement.artifact)]
+        found = [case for case in cases or synthetic_cases(gate) if gate.covers(case.measurement)]
         asked = [case for case in found if _applies(gate, case)]
         if not asked:
             why = "it applies to none: nothing is held against itself" if found else "no artifact matches it"
@@ -98,15 +99,12 @@ def cases_of(
 
 def _applies(gate: Gate, case: Case) -> bool:
     found = subjects(case.evidence, case.samples, case.answers)
-    return any(applies(gate.quantity, subject) for subject in found if subject.key == case.key)
+    return any(applies(gate.question, subject) for subject in found if subject.key == case.key)
 
 
 def _check(gate: Gate, case: Case, most: float) -> GateCheck:
     case = _alone(case)
-    injection = INJECTIONS.get(gate.quantity)
-    if injection is None:
-        problem = f"cannot be checked: nobody has said how to plant an effect on {gate.quantity}"
-        return GateCheck(str(gate), *case.key, None, None, problem)
+    injection = injection_of(gate.question, case)
     plain = _planted(gate, case, "as it is")
     steps = [step for step in injection.steps if step <= most]
     good, best = _first(gate, case, Answer.PASS, steps, worse=False, plain=plain)
@@ -145,7 +143,7 @@ def _first(
 
     More of an effect never undoes what less of it did, so the steps are halved, not walked.
     """
-    injection = INJECTIONS[gate.quantity]
+    injection = injection_of(gate.question, case)
     plant = injection.worse if worse else injection.better
 
     def at(index: int) -> Planted:
@@ -171,7 +169,7 @@ def _planted(gate: Gate, case: Case, effect: str) -> Planted:
 
 
 def _answer(gate: Gate, case: Case) -> GateResult:
-    verdict = judge(case.evidence, [replace(gate, on=None)], case.samples, case.answers)
+    verdict = judge(case.evidence, [replace(gate, on=None, devices=())], case.samples, case.answers)
     return next(v.gates[0] for v in verdict.artifacts if (v.artifact, v.device) == case.key)
 
 
@@ -188,8 +186,9 @@ def _idle(gates: Sequence[Gate]) -> Iterator[str]:
 def _covers(strict: Gate, gate: Gate) -> bool:
     """Return whether what passes `strict` passes `gate` too."""
     return (
-        strict.quantity is gate.quantity
+        strict.question == gate.question
         and strict.on in (None, gate.on)
+        and strict.devices in ((), gate.devices)
         and strict.confidence >= gate.confidence
         and gate.operator.holds(strict.stored_bound, gate.stored_bound)
     )

@@ -9,7 +9,7 @@ from edgebench.reports.cells import latency_unit
 from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.plots import COLOURS, LatencyStrip, TradePoint, latency_figure, trade_figure
-from edgebench.reports.quantities import QUANTILES, Quantity
+from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.subjects import Key
 from edgebench.reports.units import UNITS, Dimension, unit_text
@@ -35,7 +35,11 @@ def latency_section(
     if not measured:
         return None
     strips = [_strip(results, a, samples[a.artifact, a.device], unit) for a in measured]
-    gates = [gate for gate in map(parse_gate, verdict.criteria) if gate.quantity in QUANTILES]
+    gates = [
+        gate
+        for gate in map(parse_gate, verdict.criteria)
+        if gate.question.quantile is not None and not gate.question.relative
+    ]
     bounds = [(str(gate), gate.stored_bound / scale) for gate in gates]
     figure = latency_figure(strips, unit_text(unit), bounds)
     slowest = (

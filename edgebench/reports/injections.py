@@ -6,54 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgebench.benchmark.accuracy import best_class, correct
-from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Measurement
-from edgebench.reports.quantities import QUANTILES, Quantity
-from edgebench.reports.subjects import Key
+from edgebench.benchmark.metrics import METRICS
+from edgebench.benchmark.workloads.records import Energy
+from edgebench.reports.cases import Case
+from edgebench.reports.planted_answers import as_baseline, drawn, erring, otherwise, righted, wrong
+from edgebench.reports.quantities import QUANTILES, Quantity, Question
 from edgebench.reports.timing_estimates import SESSION_FIELDS
+from edgebench.reports.units import Dimension
+from edgebench.reports.workload_estimates import covered_share
 
 FACTORS = (1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)
 """By how much a time or a size is multiplied, or divided where it is made better."""
 
 POINTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Of how many of 100 answers another one is made."""
-
-_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """The measurement `key` of a run, with what it is held against."""
-
-    evidence: Evidence
-    samples: Mapping[Key, LatencySamples]
-    answers: Mapping[Key, Answers]
-    key: Key
-
-    def measured(self, measurement: Measurement) -> Case:
-        """Return the case with another measurement in the place of its own."""
-        others = [measurement if key_of(m) == self.key else m for m in self.evidence.measurements]
-        return replace(self, evidence=replace(self.evidence, measurements=tuple(others)))
-
-    @property
-    def baseline_answers(self) -> Answers | None:
-        """Return what the baseline answered, on the same device where it did."""
-        keys = [key for key in self.answers if key[0] == self.evidence.baseline]
-        own = [key for key in keys if key[1] == self.key[1]] or keys
-        return self.answers[own[0]] if own else None
-
-    @property
-    def measurement(self) -> Measurement:
-        """Return the measurement that the case is about."""
-        return next(m for m in self.evidence.measurements if key_of(m) == self.key)
-
-
-def key_of(measurement: Measurement) -> Key:
-    """Return the artifact's id and the device's URI."""
-    return measurement.artifact.id, measurement.device.uri
-
 
 Plant = Callable[[Case, float], Case]
 
@@ -63,23 +30,23 @@ class Injection:
     """How a quantity is made worse or better by a known amount.
 
     steps: the amounts, growing. worse, better: from a case and an amount to the case with the effect.
-    words: what the amount is of, made worse and made better.
+    words: what the amount is of, made worse and made better. by: what the amount counts.
     """
 
     steps: tuple[float, ...]
     worse: Plant
     better: Plant
     words: tuple[str, str]
+    by: str = " pp"
 
     def told(self, amount: float, *, worse: bool) -> str:
         """Return an effect in words: `3× slower`, `2 pp more wrong`."""
-        size = f"{amount:g} pp" if self.steps is POINTS else f"{amount:,g}×"
-        return f"{size} {self.words[not worse]}"
+        return f"{amount:,g}{self.by} {self.words[not worse]}"
 
 
 def _scaled(plant: Plant, words: tuple[str, str]) -> Injection:
     """Return an injection that multiplies, and divides."""
-    return Injection(FACTORS, plant, lambda case, factor: plant(case, 1 / factor), words)
+    return Injection(FACTORS, plant, lambda case, factor: plant(case, 1 / factor), words, "×")
 
 
 def _time(case: Case, factor: float) -> Case:
@@ -111,79 +78,99 @@ def _size(case: Case, factor: float) -> Case:
     return case.measured(replace(case.measurement, artifact=replace(artifact, size_bytes=size)))
 
 
-# --- answers ------------------------------------------------------------------------------------
+# --- what was measured beyond single calls ---------------------------------------------------------
 
 
-def _wrong(case: Case, points: float) -> Case:
-    """Return the case with right answers made wrong: the label becomes the last of all classes."""
-    return _answered(case, points, right=True, label_score=-1)
-
-
-def _righted(case: Case, points: float) -> Case:
-    """Return the case with wrong answers made right."""
-    return _answered(case, points, right=False, label_score=2)
-
-
-def _answered(case: Case, points: float, *, right: bool, label_score: float) -> Case:
-    """Return the case with other answers in `points` of 100 samples, taken from the right or the wrong."""
-    answers = case.answers.get(case.key)
-    if answers is None:
+def _soak(case: Case, factor: float) -> Case:
+    """Return the case with every call under sustained load longer by a factor."""
+    if case.key not in case.samples:
         return case
-    chosen = _chosen(correct(answers.logits, answers.labels) == right, points)
-    labels = answers.labels[chosen]
-    logits = answers.logits.copy()
-    logits[chosen] = _one_hot((labels + 1) % logits.shape[1], logits.shape[1])
-    logits[chosen, labels] = label_score
-    return replace(case, answers={**case.answers, case.key: Answers(logits, answers.labels)})
+    samples = case.samples[case.key]
+    soaks = tuple(
+        replace(soak, latency_ns=np.maximum(np.rint(soak.latency_ns * factor), 1).astype(np.int64))
+        for soak in samples.soaks
+    )
+    return replace(case, samples={**case.samples, case.key: replace(samples, soaks=soaks)})
 
 
-def _one_hot(classes: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = np.eye(count, dtype=np.float32)[classes]
-    return rows
+def _throughput(case: Case, factor: float) -> Case:
+    """Return the case with runs that took longer by a factor for as many samples."""
+    workloads = case.measurement.workloads
+    runs = tuple(
+        replace(run, elapsed_ns=max(1, round(run.elapsed_ns * factor))) for run in workloads.throughput
+    )
+    return case.measured(replace(case.measurement, workloads=replace(workloads, throughput=runs)))
 
 
-def _chosen(among: NDArray[np.bool_], points: float) -> NDArray[np.int64]:
-    """Return `points` of 100 of all samples, as far as `among` has them; more points hold the fewer."""
-    order = np.random.default_rng(_SEED).permutation(len(among))
-    return order[among[order]][: max(1, round(len(among) * points / 100))]
+def _energy(case: Case, factor: float) -> Case:
+    """Return the case with every reading of energy larger by a factor."""
+    workloads = case.measurement.workloads
+    throughput = tuple(replace(run, energy=_times(run.energy, factor)) for run in workloads.throughput)
+    soaks = tuple(replace(run, energy=_times(run.energy, factor)) for run in workloads.soaks)
+    changed = replace(workloads, throughput=throughput, soaks=soaks)
+    return case.measured(replace(case.measurement, workloads=changed))
 
 
-def _otherwise(case: Case, points: float) -> Case:
-    """Return the case with answers that were the baseline's made others."""
-    return _against_baseline(case, points, same=True)
+def _times(energy: Energy | None, factor: float) -> Energy | None:
+    return None if energy is None else replace(energy, joules=energy.joules * factor)
 
 
-def _as_baseline(case: Case, points: float) -> Case:
-    """Return the case with answers that were not the baseline's made the baseline's."""
-    return _against_baseline(case, points, same=False)
-
-
-def _against_baseline(case: Case, points: float, *, same: bool) -> Case:
-    answers, baseline = case.answers.get(case.key), case.baseline_answers
-    if answers is None or baseline is None or answers.logits.shape != baseline.logits.shape:
-        return case
-    theirs, classes = best_class(baseline.logits), baseline.logits.shape[1]
-    chosen = _chosen((best_class(answers.logits) == theirs) == same, points)
-    logits = answers.logits.copy()
-    logits[chosen] = _one_hot((theirs[chosen] + same) % classes, classes)
-    return replace(case, answers={**case.answers, case.key: Answers(logits, answers.labels)})
+def _covered(case: Case, points: float) -> Case:
+    """Return the case with so many points more of the nodes on the accelerator, or fewer where negative."""
+    sessions = tuple(
+        replace(session, coverage=f"{round(np.clip(100 * share + 100 * points, 0, 10_000))} of 10000 nodes")
+        if (share := covered_share(session.timing.provider, session.coverage)) is not None
+        else session
+        for session in case.measurement.sessions
+    )
+    return case.measured(replace(case.measurement, sessions=sessions))
 
 
 # --- which for which ------------------------------------------------------------------------------
 
-_ANSWERS = Injection(POINTS, _wrong, _righted, ("more wrong", "more right"))
+_ANSWERS = Injection(POINTS, wrong, righted, ("more wrong", "more right"))
+_METRIC = replace(_ANSWERS, steps=(*POINTS[:-1], 80.0))
+"""Where all answers are wrong, no resample differs, and nothing can be said of a metric."""
+
 INJECTIONS: Mapping[Quantity, Injection] = {
-    **dict.fromkeys(QUANTILES, _scaled(_time, ("slower", "faster"))),
+    **dict.fromkeys((*QUANTILES, Quantity.PERCENTILE), _scaled(_time, ("slower", "faster"))),
     **{
         quantity: _scaled(
-            _per_session(field), ("more", "less") if quantity is Quantity.MEMORY else ("longer", "shorter")
+            _per_session(field),
+            ("longer", "shorter") if quantity.dimension is Dimension.TIME else ("more", "less"),
         )
         for quantity, field in SESSION_FIELDS.items()
     },
     **dict.fromkeys((Quantity.SIZE, Quantity.SHRINK), _scaled(_size, ("larger", "smaller"))),
-    **dict.fromkeys((Quantity.TOP1, Quantity.TOP5, Quantity.DROP), _ANSWERS),
+    **dict.fromkeys((Quantity.TOP1, Quantity.TOP5, Quantity.DROP, Quantity.METRIC, Quantity.LOSS), _ANSWERS),
+    Quantity.SUSTAINED: _scaled(_soak, ("slower", "faster")),
+    Quantity.THROUGHPUT: _scaled(_throughput, ("slower", "faster")),
+    Quantity.ENERGY: _scaled(_energy, ("more", "less")),
+    Quantity.COVERAGE: Injection(
+        POINTS, lambda case, points: _covered(case, -points), _covered, ("less covered", "more covered")
+    ),
     Quantity.CHURN: Injection(
-        POINTS, _otherwise, _as_baseline, ("more unlike the baseline", "more like the baseline")
+        POINTS, otherwise, as_baseline, ("more unlike the baseline", "more like the baseline")
     ),
 }
 """How each quantity is made worse and better."""
+
+_ERRORS = _scaled(erring, ("larger errors", "smaller errors"))
+
+
+def injection_of(question: Question, case: Case) -> Injection:
+    """Return how an effect on what is asked is planted: metrics are of classes, of numbers, or a user's."""
+    if question.quantity not in (Quantity.METRIC, Quantity.LOSS):
+        return INJECTIONS[question.quantity]
+    record = case.measurement.accuracy
+    own = record.metric if record is not None and question.metric is None else None
+    if own is not None and own.sha256:
+        return _drawn(more_is_better=own.more_is_better)
+    known = METRICS.get(question.metric or (own.name if own else ""))
+    return _ERRORS if known is not None and known.of_numbers else _METRIC
+
+
+def _drawn(*, more_is_better: bool) -> Injection:
+    sign = -1 if more_is_better else 1
+    worse, better = (lambda case, amount, s=s: drawn(case, s * amount) for s in (sign, -sign))
+    return Injection(POINTS, worse, better, ("worse", "better"), " %")

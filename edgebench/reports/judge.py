@@ -7,10 +7,8 @@ since a gate asks about one side only.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
-from edgebench.artifact import Format, Precision
 from edgebench.benchmark.comparable import OF_THE_RUNTIME, unlike
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
 from edgebench.benchmark.statistics import quantile_supported
@@ -25,11 +23,12 @@ from edgebench.reports.estimates import (
     from_timings,
     session_estimates,
 )
+from edgebench.reports.fitting import check_gates_fit
 from edgebench.reports.gates import Gate
-from edgebench.reports.quantities import QUANTILES, Estimate
+from edgebench.reports.quantities import Estimate, Quantity
 from edgebench.reports.standing import Answered, answer_of, standing
 from edgebench.reports.subjects import Key, Subject, subjects
-from edgebench.reports.units import UNITS, percent, value_text
+from edgebench.reports.units import percent, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
 from edgebench.storage import sha256_bytes
 
@@ -47,7 +46,7 @@ def judge(
     artifact, or a pattern matches none.
     """
     found = subjects(evidence, samples, answers)
-    _check_patterns(gates, found)
+    check_gates_fit(gates, found)
     answered = standing([_judge_gates(subject, gates) for subject in found])
     judged = tuple(
         _judge_artifact(subject, tuple(one.result for one in gates_of))
@@ -78,11 +77,7 @@ def _together(decisions: Sequence[Decision]) -> Decision:
 
 
 def _judge_gates(subject: Subject, gates: Sequence[Gate]) -> list[Answered]:
-    asked = [
-        gate
-        for gate in gates
-        if gate.matches(subject.measurement.artifact) and applies(gate.quantity, subject)
-    ]
+    asked = [gate for gate in gates if gate.covers(subject.measurement) and applies(gate.question, subject)]
     return [_judge_gate(subject, gate) for gate in asked]
 
 
@@ -114,20 +109,19 @@ def _artifact_reasons(subject: Subject, results: Sequence[GateResult]) -> tuple[
 
 
 def _judge_gate(subject: Subject, gate: Gate) -> Answered:
-    found = estimate(subject, gate.quantity, gate.confidence)
+    found = estimate(subject, gate.question, gate.confidence)
     answer = Answer.INCONCLUSIVE if found.problem else answer_of(gate, found)
     reason = _reason(gate, found, answer)
     needed = None
     if found.problem:
-        reason, needed = found.problem, plans.for_problem(subject, gate.quantity)
+        reason, needed = found.problem, plans.for_problem(subject, gate.question)
     elif answer is Answer.INCONCLUSIVE:
         needed = plans.to_settle(subject, gate, found)
     if not found.problem and (doubt := _doubt(subject, gate, answer)):
         answer, (reason, needed) = Answer.INCONCLUSIVE, doubt
-    scale = UNITS[gate.quantity.dimension][gate.unit]
-    lower, value, upper = (None if x is None else x / scale for x in (found.lower, found.value, found.upper))
+    lower, value, upper = (gate.shown(x) for x in (found.lower, found.value, found.upper))
     artifact, device = subject.key
-    q = QUANTILES.get(gate.quantity)
+    q = gate.question.quantile
     if q is not None and not quantile_supported(found.n, q, gate.confidence):
         value = None
     result = GateResult(
@@ -167,7 +161,7 @@ def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | No
 
 def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
     """Return that one session alone passes what another fails, or what all together pass."""
-    alone = session_estimates(subject, gate.quantity, gate.confidence)
+    alone = session_estimates(subject, gate.question, gate.confidence)
     by_session = {index: answer_of(gate, found) for index, found in alone.items()}
     said = {answer, *by_session.values()}
     if not said >= {Answer.PASS, Answer.FAIL}:
@@ -182,38 +176,22 @@ def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[st
 
 
 def _reason(gate: Gate, found: Estimate, answer: Answer) -> str:
-    scale = UNITS[gate.quantity.dimension][gate.unit]
+    asked = f"{gate.question}{f' ({found.at})' if found.at else ''}"
     value, lower, upper = (
-        value_text(None if x is None else x / scale, gate.unit)
-        for x in (found.value, found.lower, found.upper)
+        value_text(gate.shown(x), gate.unit) for x in (found.value, found.lower, found.upper)
     )
-    if found.of == "file":
-        return f"{gate.quantity} is {value}"
+    if found.of == "file" or gate.quantity is Quantity.COVERAGE:
+        return f"{asked} is {value}"
     sure = f"with {percent(gate.confidence)} confidence"
     worth = "" if found.worth is None else f", worth {found.worth:,} independent ones"
     sample = f"({found.n:,} {found.of}{worth})"
     from_below = (answer is Answer.PASS) == gate.operator.is_floor
     if answer is not Answer.INCONCLUSIVE:
-        return (
-            f"{gate.quantity} is {f'at least {lower}' if from_below else f'at most {upper}'} {sure} {sample}"
-        )
+        return f"{asked} is {f'at least {lower}' if from_below else f'at most {upper}'} {sure} {sample}"
     if (found.lower if gate.operator.is_floor else found.upper) is None:
         side = "below" if gate.operator.is_floor else "above"
-        return f"{found.n:,} {found.of} do not bound {gate.quantity} from {side} {sure}"
-    return f"{gate.quantity} may lie on either side: {lower} to {upper}, each end {sure} {sample}"
-
-
-def _check_patterns(gates: Sequence[Gate], found: Sequence[Subject]) -> None:
-    """Refuse a pattern that matches nothing: a misspelt name must not leave a gate out in silence."""
-    names = sorted({subject.key[0] for subject in found})
-    for gate in gates:
-        known = gate.on is None or gate.on in {*Precision, *Format}
-        if known or any(gate.matches(subject.measurement.artifact) for subject in found):
-            continue
-        words = (*names, *Precision, *Format)
-        near = difflib.get_close_matches(str(gate.on), words, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"the run's artifacts: {', '.join(names)}"
-        raise ConfigError(f"gate {str(gate)!r}: no artifact matches {gate.on!r}", hint=hint)
+        return f"{found.n:,} {found.of} do not bound {asked} from {side} {sure}"
+    return f"{asked} may lie on either side: {lower} to {upper}, each end {sure} {sample}"
 
 
 def _notes(

@@ -6,45 +6,83 @@ import math
 
 from edgebench.benchmark import accuracy, planning, statistics
 from edgebench.benchmark.dependence import session_parts, worth
-from edgebench.reports.estimates import from_answers, from_file, from_timings
+from edgebench.reports.estimates import from_answers, from_file
 from edgebench.reports.gates import Gate
-from edgebench.reports.quantities import QUANTILES, Estimate, Quantity
+from edgebench.reports.quantities import COMPARED, Estimate, Quantity, Question
 from edgebench.reports.subjects import Subject
 
 
-def for_problem(subject: Subject, quantity: Quantity) -> str:
+def for_problem(subject: Subject, question: Question) -> str:
     """Return what is needed where the quantity could not be computed at all."""
+    quantity = question.quantity
     if subject.measurement.failure is not None:
         return "a run that succeeds"
+    if quantity in _ASKED_FOR:
+        return _ASKED_FOR[quantity]
+    if from_answers(quantity):
+        return _for_answers(subject, question)
+    if question.relative:
+        return "the baseline in the same run, on the same device, timed alike"
     if from_file(quantity):
         known = subject.measurement.artifact.size_bytes > 0
         beside, itself = "the fp32 artifact of the same format in the same run", "the model file itself"
         return beside if known else f"{itself}, with --artifact of `edgebench import`"
-    if from_timings(quantity):
-        imported = any(session.origin for session in subject.measurement.sessions)
-        alike = "a measurement whose sessions are all timed alike"
-        return "a log that holds it, call by call, or a run of `edgebench benchmark`" if imported else alike
+    imported = any(session.origin for session in subject.measurement.sessions)
+    alike = "a measurement whose sessions are all timed alike"
+    return "a log that holds it, call by call, or a run of `edgebench benchmark`" if imported else alike
+
+
+def _for_answers(subject: Subject, question: Question) -> str:
+    quantity, compared = question.quantity, subject.baseline_answers is not None
     if subject.answers is None:
         return "labelled evaluation data, with --data or data.evaluation"
     if quantity is Quantity.TOP5:
         return "a gate on top1"
+    if quantity is Quantity.METRIC or (quantity is Quantity.LOSS and compared):
+        return "a metric that fits the labels, with --metric or benchmark.metric"
+    if question.part is not None and (compared or quantity not in COMPARED):
+        return "evaluation data with such samples"
     return "a baseline that answers the same evaluation data"
+
+
+_ASKED_FOR = {
+    Quantity.THROUGHPUT: "a run that measures throughput",
+    Quantity.ENERGY: "a run that reads a counter of energy",
+    Quantity.SUSTAINED: "a run under sustained load",
+    Quantity.COVERAGE: "a runtime that tells how many nodes it took",
+}
+"""What is measured only where it is asked for."""
 
 
 def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     """Return how many calls, sessions or samples would move the interval off the bound."""
-    if gate.quantity in QUANTILES:
+    if gate.question.quantile is not None and not gate.question.relative:
         return _calls(subject, gate, found)
-    if from_answers(gate.quantity):
+    if from_answers(gate.quantity) and gate.quantity in _COUNTED and gate.question.part is None:
         return _samples(subject, gate, found)
+    if from_answers(gate.quantity) or gate.question.quantile is not None:
+        return _by_width(gate, found)
     least = statistics.needed_calls(0.5, gate.confidence)
-    return f"at least {least} sessions" if found.n < least else "more sessions"
+    return f"at least {least} {found.of}" if found.n < least else f"more {found.of}"
+
+
+_COUNTED = frozenset({Quantity.TOP1, Quantity.TOP5, Quantity.DROP, Quantity.CHURN})
+"""What is planned by counts of samples."""
+
+
+def _by_width(gate: Gate, found: Estimate) -> str:
+    """Return how many would settle it, if the interval narrows as the root of their number."""
+    near = found.lower if gate.operator.is_floor else found.upper
+    if found.value is None or near is None:
+        return f"more {found.of}"
+    reach, gap = abs(near - found.value), abs(gate.stored_bound - found.value)
+    return _words(planning.narrowed(found.n, reach, gap, gate.confidence), found.of)
 
 
 def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
-    if subject.samples is None:
+    q = gate.question.quantile
+    if subject.samples is None or q is None:
         return None
-    q = QUANTILES[gate.quantity]
     least = statistics.needed_calls(q, gate.confidence)
     if found.n < least:
         return f"at least {least:,} calls in all"
@@ -61,7 +99,7 @@ def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
 def _samples(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     answers, baseline = subject.answers, subject.baseline_answers
     bound = gate.stored_bound / 100
-    if gate.quantity is Quantity.DROP and answers is not None and baseline is not None:
+    if gate.quantity is Quantity.DROP and not gate.question.relative and answers and baseline:
         counts = accuracy.paired_counts(baseline.logits, answers.logits, answers.labels)
         b, c, n = counts.baseline_only, counts.candidate_only, counts.n
         return _words(planning.pairs_to_settle(b, c, n, bound, gate.confidence), "samples")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgebench.benchmark import accuracy, statistics
 from edgebench.benchmark.evidence import AccuracyRecord, Answers, Evidence, LatencySamples
 from edgebench.reports.estimates import applies, estimate, session_estimates
-from edgebench.reports.quantities import QUANTILES, Estimate, Quantity
+from edgebench.reports.quantities import Estimate, Quantity, Question
 from edgebench.reports.subjects import Key, Subject, subjects
 from edgebench.reports.timing_estimates import SESSION_FIELDS
 from edgebench.reports.units import Dimension
@@ -144,19 +144,19 @@ def _artifact(subject: Subject, decision: str | None) -> MeasuredArtifact:
         is_baseline=subject.is_baseline,
         calls=0 if subject.samples is None else len(subject.samples.latency_ns),
         sessions=len(measurement.sessions),
-        samples=0 if subject.answers is None else len(subject.answers.labels),
+        samples=0 if subject.answers is None else len(subject.answers),
     )
 
 
 def _rows(subject: Subject) -> Iterator[Row]:
-    for quantity in Quantity:
-        if not applies(quantity, subject):
+    for question in map(Question, _TABLED):
+        if not applies(question, subject):
             continue
-        found = estimate(subject, quantity, statistics.side_confidence(CONFIDENCE))
-        if found.value is not None and _supported(quantity, found):
-            yield _row(subject, quantity, quantity.dimension, found)
+        found = estimate(subject, question, _SIDE)
+        if found.value is not None and _supported(question, found):
+            yield _row(subject, str(question), question.dimension, found)
     yield from _session_ranges(subject)
-    for index, found in session_estimates(subject, Quantity.P50, _SIDE).items():
+    for index, found in session_estimates(subject, Question(Quantity.P50), _SIDE).items():
         if found.value is not None:
             yield _row(subject, f"p50[session {index}]", Dimension.TIME, found)
     yield from _class_rows(subject)
@@ -173,16 +173,18 @@ def _session_ranges(subject: Subject) -> Iterator[Row]:
 
 
 _SIDE = statistics.side_confidence(CONFIDENCE)
+_TABLED = tuple(q for q in Quantity if q not in (Quantity.PERCENTILE, Quantity.SUSTAINED, Quantity.COVERAGE))
+"""What a row is made of wherever it was measured; the others only gates ask about."""
 
 
-def _supported(quantity: Quantity, found: Estimate) -> bool:
+def _supported(question: Question, found: Estimate) -> bool:
     """Return whether a percentile may be printed: both sides are bounded, each at 95 %."""
-    q = QUANTILES.get(quantity)
+    q = question.quantile
     return q is None or statistics.quantile_supported(found.n, q, CONFIDENCE)
 
 
 def _class_rows(subject: Subject) -> Iterator[Row]:
-    if subject.answers is None:
+    if subject.answers is None or subject.answers.targets is not None:
         return
     right, total = accuracy.per_class(subject.answers.logits, subject.answers.labels)
     for index, (hits, n) in enumerate(zip(right.tolist(), total.tolist(), strict=True)):

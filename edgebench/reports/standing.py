@@ -42,7 +42,7 @@ class Answered:
         """Return whether it fails with bounds at this confidence, higher than the gate's own."""
         if self.result.answer is not Answer.FAIL:
             return False
-        surer = estimate(self.subject, self.gate.quantity, confidence)
+        surer = estimate(self.subject, self.gate.question, confidence)
         return answer_of(self.gate, surer) is Answer.FAIL
 
 

@@ -13,19 +13,25 @@ Key = tuple[str, str]
 """An artifact's id and its device's URI."""
 
 
+def key_of(measurement: Measurement) -> Key:
+    """Return the artifact's id and the device's URI."""
+    return measurement.artifact.id, measurement.device.uri
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One measurement with everything that its quantities are computed from.
 
     baseline: what the drop is taken against; None for the baseline itself and where there is none.
-    baseline_answers: None where the baseline has none. reference: the fp32 file of the same format;
-    None for that file itself and where there is none.
+    baseline_samples, baseline_answers: None where the baseline has none. reference: the fp32 file of the
+    same format; None for that file itself and where there is none.
     """
 
     measurement: Measurement
     samples: LatencySamples | None
     answers: Answers | None
     baseline: Measurement | None
+    baseline_samples: LatencySamples | None
     baseline_answers: Answers | None
     reference: Artifact | None
     is_baseline: bool
@@ -34,7 +40,7 @@ class Subject:
     @property
     def key(self) -> Key:
         """Return the artifact's id and the device's URI."""
-        return self.measurement.artifact.id, self.measurement.device.uri
+        return key_of(self.measurement)
 
     @property
     def unusable_rows(self) -> int:
@@ -50,7 +56,7 @@ def subjects(
     found = []
     for measurement in evidence.measurements:
         artifact = measurement.artifact
-        key = (artifact.id, measurement.device.uri)
+        key = key_of(measurement)
         is_baseline = artifact.id == evidence.baseline
         baseline = None if is_baseline else _baseline(evidence, measurement.device.uri)
         reference = _reference(artifact, artifacts, evidence.baseline)
@@ -60,9 +66,8 @@ def subjects(
                 samples=samples.get(key),
                 answers=answers.get(key),
                 baseline=baseline,
-                baseline_answers=answers.get((baseline.artifact.id, baseline.device.uri))
-                if baseline
-                else None,
+                baseline_samples=samples.get(key_of(baseline)) if baseline else None,
+                baseline_answers=answers.get(key_of(baseline)) if baseline else None,
                 reference=None if reference is artifact else reference,
                 is_baseline=is_baseline,
                 is_reference=reference is artifact,

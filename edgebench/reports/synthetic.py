@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from edgebench.artifact import Artifact, Format, Precision, SourceRecord
 from edgebench.benchmark.evidence import (
-    AccuracyRecord,
-    Answers,
     DeviceFacts,
     Evidence,
     LatencySamples,
     Measurement,
     Session,
+    Soak,
     Timing,
 )
 from edgebench.benchmark.statistics import needed_calls
-from edgebench.reports.gates import Gate
-from edgebench.reports.injections import Case
-from edgebench.reports.quantities import QUANTILES
-from edgebench.reports.units import Dimension
+from edgebench.benchmark.workloads.records import Energy, Process, ThroughputRun, Workloads
+from edgebench.reports.cases import Case
+from edgebench.reports.gates import TAG, Gate
+from edgebench.reports.quantities import QUANTILES, Quantity
+from edgebench.reports.synthetic_answers import synthetic_answers
 
 _URI = "made:up"
 _DEVICE = DeviceFacts(_URI, "made up", "none", cores=1, memory_bytes=0, system="none")
-_TIMING = Timing("none", "", "none", batch=1, threads=1, affinity=(), timed="nothing: made from nothing")
+_TIMING = Timing("none", "", "made up", batch=1, threads=1, affinity=(), timed="nothing: made from nothing")
 _SEED = 0
 
 _LATENCY_NS, _LOAD_NS, _FIRST_NS, _MEMORY_BYTES = 10e6, 50e6, 20e6, 100e6
@@ -35,33 +36,38 @@ _SMALL = 1_000_000
 """An int8 file, a quarter of the fp32 one."""
 
 _SPREAD, _SPREAD_OF_SESSIONS = 0.02, 0.005
-_CLASSES, _WRONG = 10, 10  # every tenth answer is wrong
-_LEAST_SAMPLES, _MOST_SAMPLES = 2000, 200_000
-_DOUBT_A_SAMPLE = 4
-"""A share that n samples never saw is below about 3/n at 95 %, ln(1/0.05)/n; this is somewhat more."""
+_JOULES = 0.05  # of a call
+_MOST_CALLS = 2_000_000
 
 
 def synthetic_cases(gate: Gate) -> tuple[Case, ...]:
     """Return a run of a model of 10 ms and 1 MB in every format and precision, a case for each.
 
-    It has as many calls, sessions and samples as the gate's confidence and bound ask for, and an
-    artifact that the gate's pattern matches. The same gate gives the same run.
+    It has as many calls, sessions and samples as the gate's confidence and bound ask for, on a device and
+    with an artifact that the gate's patterns match. The same gate gives the same run.
     """
-    artifacts = _artifacts(gate)
+    artifacts, device = _artifacts(gate), _device(gate)
     samples, sessions = _timings(gate)
-    answers = _answers(_samples_for(gate))
-    record = AccuracyRecord("made up", "", len(answers.labels), _CLASSES, "")
+    baseline, others, record = synthetic_answers(gate)
+    workloads = _workloads(gate)
     evidence = Evidence(
         name="gates check",
         created_utc="",
         tool_version="",
-        measurements=tuple(Measurement(a, _DEVICE, sessions, record) for a in artifacts),
+        measurements=tuple(Measurement(a, device, sessions, record, workloads=workloads) for a in artifacts),
         baseline=artifacts[0].id,
     )
-    keys = [(artifact.id, _URI) for artifact in artifacts]
-    return tuple(
-        Case(evidence, dict.fromkeys(keys, samples), dict.fromkeys(keys, answers), key) for key in keys
-    )
+    keys = [(artifact.id, device.uri) for artifact in artifacts]
+    answers = {**dict.fromkeys(keys, others), keys[0]: baseline}
+    return tuple(Case(evidence, dict.fromkeys(keys, samples), answers, key) for key in keys)
+
+
+def _device(gate: Gate) -> DeviceFacts:
+    """Return a device that all tags of the gate, or the first of its patterns, name."""
+    tags = tuple(pattern.removeprefix(TAG) for pattern in gate.devices if pattern.startswith(TAG))
+    if tags or not gate.devices:
+        return replace(_DEVICE, tags=tags)
+    return replace(_DEVICE, uri=_matching(gate.devices[0]))
 
 
 def _artifacts(gate: Gate) -> tuple[Artifact, ...]:
@@ -95,7 +101,7 @@ def _member(found: re.Match[str]) -> str:
 def _timings(gate: Gate) -> tuple[LatencySamples, tuple[Session, ...]]:
     """Return four times the calls that a p99 needs, in as many sessions as a median of theirs does."""
     count = max(8, 2 * needed_calls(0.5, gate.confidence))
-    each = math.ceil(max(2000, 4 * needed_calls(max(QUANTILES.values()), gate.confidence)) / count)
+    each = math.ceil(_calls_of(gate.question.quantile or 0.0, gate.confidence) / count)
     rng = np.random.default_rng(_SEED)
     times = np.rint(_LATENCY_NS * rng.lognormal(0, _SPREAD, count * each)).astype(np.int64)
     costs = rng.lognormal(0, _SPREAD_OF_SESSIONS, count)
@@ -111,25 +117,36 @@ def _timings(gate: Gate) -> tuple[LatencySamples, tuple[Session, ...]]:
             warmup_calls=0,
             samples="",
             timing=_TIMING,
+            coverage="9000 of 10000 nodes",
+            steady_rss_bytes=round(_MEMORY_BYTES * cost),
         )
         for index, cost in enumerate(costs)
     )
-    return LatencySamples(times, np.repeat(np.arange(count), each), times[:0]), sessions
+    soaks = (_soak(gate, rng),) if gate.quantity is Quantity.SUSTAINED else ()
+    return LatencySamples(times, np.repeat(np.arange(count), each), times[:0], soaks), sessions
 
 
-def _samples_for(gate: Gate) -> int:
-    """Return how many samples the gate's bound needs, where it lies near a share's end."""
-    if gate.quantity.dimension not in (Dimension.SHARE, Dimension.DIFFERENCE):
-        return _LEAST_SAMPLES
-    bound = abs(gate.stored_bound) / 100
-    near = min(bound, abs(1 - bound)) or 1.0
-    wanted = _DOUBT_A_SAMPLE * math.log(1 / (1 - gate.confidence)) / near
-    return int(np.clip(wanted, _LEAST_SAMPLES, _MOST_SAMPLES))
+def _soak(gate: Gate, rng: np.random.Generator) -> Soak:
+    """Return sustained load of two windows, each with four times the calls that the percentile needs."""
+    each = _calls_of((gate.question.percent or 0.0) / 100, gate.confidence)
+    times = np.rint(_LATENCY_NS * rng.lognormal(0, _SPREAD, 2 * each)).astype(np.int64)
+    starts = np.cumsum(times) - times
+    return Soak(starts, times, window_s=float(starts[-1]) / 2e9 + 1e-9)
 
 
-def _answers(count: int) -> Answers:
-    """Return answers of which nine in ten are right, and whose label is among the best five always."""
-    labels = np.arange(count, dtype=np.int64) % _CLASSES
-    wrong = np.random.default_rng(_SEED).permutation(count) < count // _WRONG
-    eye = np.eye(_CLASSES, dtype=np.float32)
-    return Answers(eye[(labels + wrong) % _CLASSES] * 2 + eye[labels], labels)
+def _calls_of(q: float, confidence: float) -> int:
+    most = max(*QUANTILES.values(), q)
+    return int(min(max(2000, 4 * needed_calls(most, confidence)), _MOST_CALLS))
+
+
+def _workloads(gate: Gate) -> Workloads:
+    """Return as many runs as a median of theirs needs, each of a thousand samples, with their energy."""
+    rng = np.random.default_rng(_SEED)
+    process = Process("", int(_LOAD_NS), int(_FIRST_NS), None, None, None, None, _TIMING)
+    costs = rng.lognormal(0, _SPREAD_OF_SESSIONS, max(8, 2 * needed_calls(0.5, gate.confidence)))
+    runs = []
+    for index, cost in enumerate(costs):
+        elapsed = round(1000 * _LATENCY_NS * cost)
+        energy = Energy(_JOULES * 1000 * cost, elapsed, "made up")
+        runs.append(ThroughputRun(process, index, 1000, 1000, elapsed, "", energy))
+    return Workloads(throughput=tuple(runs))

@@ -10,7 +10,7 @@ import numpy as np
 from edgebench.benchmark import statistics
 from edgebench.benchmark.comparable import unlike_sessions
 from edgebench.benchmark.dependence import worth
-from edgebench.benchmark.evidence import Summary
+from edgebench.benchmark.evidence import LatencySamples, Measurement, Summary
 from edgebench.benchmark.intervals import bounds_at_worth
 from edgebench.reports.quantities import Estimate, Quantity, unknown
 from edgebench.reports.subjects import Subject
@@ -23,9 +23,9 @@ _INDEPENDENT = 0.8
 """Calls worth this share of themselves are called independent: so much is estimation's own noise."""
 
 
-def _timing_problem(subject: Subject) -> str | None:
+def pooling_problem(measurement: Measurement) -> str | None:
     """Return why the sessions' timings do not belong together, or None."""
-    sessions = subject.measurement.sessions
+    sessions = measurement.sessions
     for session in sessions[1:]:
         if unlike := unlike_sessions(sessions[0], session):
             return f"its sessions cannot be pooled, they differ in {'; '.join(unlike)}"
@@ -34,14 +34,22 @@ def _timing_problem(subject: Subject) -> str | None:
 
 def latency(subject: Subject, q: float, confidence: float) -> Estimate:
     """Return the quantile `q` of the calls' latencies, in ns."""
-    summaries = [s.summary for s in subject.measurement.sessions if s.summary is not None]
-    if summaries:
-        return unknown(_summary_problem(summaries), "calls")
-    if subject.samples is None or len(subject.samples.latency_ns) == 0:
-        return unknown("no latency was measured", "calls")
-    if problem := _timing_problem(subject):
-        return unknown(problem, "calls", len(subject.samples.latency_ns))
+    problem = calls_problem(subject.measurement, subject.samples)
+    if problem or subject.samples is None:
+        return unknown(
+            problem or "", "calls", 0 if subject.samples is None else len(subject.samples.latency_ns)
+        )
     return of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
+
+
+def calls_problem(measurement: Measurement, samples: LatencySamples | None) -> str | None:
+    """Return why no percentile can be had from a measurement's calls, or None."""
+    summaries = [s.summary for s in measurement.sessions if s.summary is not None]
+    if summaries:
+        return _summary_problem(summaries)
+    if samples is None or len(samples.latency_ns) == 0:
+        return "no latency was measured"
+    return pooling_problem(measurement)
 
 
 def _summary_problem(summaries: Sequence[Summary]) -> str:
@@ -66,15 +74,17 @@ def of_calls(
     return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent)
 
 
-def _quantile(values: NDArray[np.int64], q: float, confidence: float, of: str) -> Estimate:
-    found = statistics.quantile_bounds_one_sided(values, q, confidence)
-    return Estimate(statistics.quantile(values, q), found.lower, found.upper, len(values), of)
+def median(values: NDArray[np.int64] | NDArray[np.float64], confidence: float, of: str) -> Estimate:
+    """Return the median of values that independent processes gave, with bounds from order statistics."""
+    found = statistics.quantile_bounds_one_sided(values, 0.5, confidence)
+    return Estimate(statistics.quantile(values, 0.5), found.lower, found.upper, len(values), of)
 
 
 SESSION_FIELDS: dict[Quantity, str] = {
     Quantity.LOAD: "load_ns",
     Quantity.FIRST: "first_ns",
     Quantity.MEMORY: "peak_rss_bytes",
+    Quantity.STEADY_MEMORY: "steady_rss_bytes",
 }
 """The field of a session that holds each quantity which a session has once."""
 
@@ -85,7 +95,9 @@ def per_session(subject: Subject, field: str, confidence: float) -> Estimate:
     if not values:
         return unknown("no session was run", "sessions")
     if None in values:
-        return unknown("the log that was imported does not tell it", "sessions")
-    if problem := _timing_problem(subject):
+        imported = any(session.origin for session in subject.measurement.sessions)
+        why = "the log that was imported does not tell it" if imported else "the sessions do not tell it"
+        return unknown(why, "sessions")
+    if problem := pooling_problem(subject.measurement):
         return unknown(problem, "sessions", len(values))
-    return _quantile(np.asarray(values, np.int64), 0.5, confidence, "sessions")
+    return median(np.asarray(values, np.int64), confidence, "sessions")

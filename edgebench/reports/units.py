@@ -17,6 +17,11 @@ class Dimension(enum.Enum):
     SHARE = "%"
     DIFFERENCE = "pp"
     RATIO = "x"
+    NUMBER = ""
+    RATE = "/s"
+    ENERGY = "mJ"
+    CHANGE = "x baseline"
+    LOSS = "%rel"
 
 
 UNITS: dict[Dimension, dict[str, float]] = {
@@ -34,10 +39,16 @@ UNITS: dict[Dimension, dict[str, float]] = {
     Dimension.SHARE: {"%": 1.0},
     Dimension.DIFFERENCE: {"pp": 1.0},
     Dimension.RATIO: {"x": 1.0, "×": 1.0},
+    Dimension.NUMBER: {"": 1.0},
+    Dimension.RATE: {"/s": 1.0},
+    Dimension.ENERGY: {"uJ": 1e-3, "µJ": 1e-3, "mJ": 1.0, "J": 1e3},
+    Dimension.CHANGE: {"x baseline": 1.0, "× baseline": 1.0},
+    Dimension.LOSS: {"%rel": 1.0},
 }
 """How many of the stored unit each unit is."""
 
 _READABLE = {Dimension.TIME: ("ns", "us", "ms", "s"), Dimension.SIZE: ("B", "KB", "MB", "GB")}
+_FIXED = frozenset({"%", "pp", "x", "×", "%rel", "x baseline", "× baseline"})
 NONE = "–"
 """Stands where a number cannot be given."""
 
@@ -89,20 +100,21 @@ def value_text(value: float | None, unit: str) -> str:
 
 
 def plain_text(value: float | None, unit: str) -> str:
-    """Return a number as suits its unit: shares with two decimals, others with three digits."""
-    return fixed(value) if unit in ("%", "pp", "x", "×") else number(value)
+    """Return a number as suits its unit: shares with two decimals, others with three or four digits."""
+    if unit in _FIXED:
+        return fixed(value)
+    return number(value) if unit or value is None else f"{value:.4g}"
 
 
 def with_unit(text: str, unit: str) -> str:
     """Return a number's text with its unit, spaced as is usual."""
-    if unit == "x":
-        return f"{text}×"
-    return f"{text}{unit}" if unit == "×" else f"{text} {unit_text(unit)}"
+    close = not unit or unit[0] in "x×/"
+    return f"{text}{unit_text(unit)}" if close else f"{text} {unit_text(unit)}"
 
 
 def unit_text(unit: str) -> str:
     """Return a unit as it is shown: `us` as µs, `x` as ×."""
-    return {"us": "µs", "x": "×"}.get(unit, unit)
+    return {"us": "µs", "uJ": "µJ", "x": "×", "x baseline": "× baseline"}.get(unit, unit)
 
 
 def stored_text(value: float | None, dimension: Dimension) -> str:

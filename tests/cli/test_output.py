@@ -161,10 +161,10 @@ def test_export_answers_in_json_with_what_was_made_and_skipped(tmp_path: Path) -
 def test_gates_are_read_before_anything_is_measured(tmp_path: Path) -> None:
     """A mistake in the gates' file is told at once, and no run folder is made."""
     save_classifier(tmp_path / "m.onnx")
-    (tmp_path / "gates.yaml").write_text("- p98 <= 5ms\n")
+    (tmp_path / "gates.yaml").write_text("- p9g <= 5ms\n")
     done = edgebench("benchmark", "m.onnx", "--gates", "gates.yaml", "-o", "run", cwd=tmp_path)
     assert done.returncode == 2
-    assert "gates.yaml:1: gate 'p98 <= 5ms': unknown quantity 'p98'" in done.stderr
+    assert "gates.yaml:1: gate 'p9g <= 5ms': unknown quantity 'p9g'" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -11,7 +11,7 @@ from devices.ssh_server import SshServer
 from processes import edgebench
 
 from edgebench import api
-from edgebench.devices.inventory import resolve
+from edgebench.devices.inventory import known_as, resolve
 from edgebench.devices.registry import open_device
 from edgebench.errors import ConfigError
 
@@ -50,6 +50,13 @@ def test_a_tag_stands_for_the_one_device_that_has_it() -> None:
         resolve("tag:lab")
     with pytest.raises(ConfigError, match="0 devices have the tag 'nano'"):
         resolve("tag:nano")
+
+
+@pytest.mark.usefixtures("inventory")
+def test_a_device_is_known_by_its_names_and_tags() -> None:
+    """What the inventory calls an address, and its tags, which gates may name; nothing for a stranger."""
+    assert known_as("ssh://nvidia@10.0.0.7") == (("orin-1",), ("jetson", "lab"))
+    assert known_as("local:cpu") == ((), ())
 
 
 @pytest.mark.usefixtures("inventory")

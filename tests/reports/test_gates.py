@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from evidence_builders import artifact
 
+from edgebench.artifact import Format, Precision
+from edgebench.benchmark.evidence import DeviceFacts, Measurement
 from edgebench.errors import ConfigError
 from edgebench.reports.gate_files import gates_from_config, load_gates
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
@@ -42,6 +45,20 @@ def test_the_edge_checklist_is_the_default() -> None:
         ("Top-5 >= 9.9e1 %", 99),
         ("churn <= 3%", 3),
         ("first <= 1500000ns", 1.5e6),
+        ("p99.9 <= 50ms", 5e7),
+        ("p95[sustained] <= 60ms", 6e7),
+        ("throughput >= 100/s", 100),
+        ("energy <= 0.5J", 500),
+        ("coverage >= 90%", 90),
+        ("memory[steady] <= 1KiB", 1024),
+        ("p95 <= 1.05x baseline", 1.05),
+        ("p95 <= 1.05 ×  baseline", 1.05),
+        ("p50 <= -20%rel", 0.8),
+        ("load <= +20%rel", 1.2),
+        ("drop <= 1%rel", 1),
+        ("f1 >= 0.9", 0.9),
+        ("rmse <= 50", 50),
+        ("metric drop <= -0.01", -0.01),
     ],
 )
 def test_units_are_read(words: str, stored: float) -> None:
@@ -65,16 +82,39 @@ def test_confidence_and_artifacts_are_read(words: str, confidence: float, on: st
     assert (gate.confidence, gate.on) == (pytest.approx(confidence), on)
 
 
-@pytest.mark.parametrize("words", ["p99 <= 50ms", "shrink >= 3.5x on w8a8", "size < 9.5KiB @99% on a b"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "p99 <= 50ms", "shrink >= 3.5x on w8a8", "size < 9.5KiB @99% on a b", "p99.9 <= 5ms",
+        "p50 <= -20%rel", "p95[sustained] <= 1s at tag:lab, ssh://me@orin-*", "load <= +5%rel @99%",
+        "memory[steady] <= 1MB", "p95 <= 1.05x baseline on w8a8", "drop[class cat] <= 2pp",
+        "top1[worst weather] >= 5%", "rmse[weather=night] <= 3", "metric drop <= 1%rel",
+        "drop[worst class] <= 3%rel", "throughput > 9/s", "f1 drop <= 0.1",
+    ],
+)  # fmt: skip
 def test_a_gate_reads_itself(words: str) -> None:
     """A gate written down again is the same gate."""
     assert parse_gate(str(parse_gate(words))) == parse_gate(words)
+    assert str(parse_gate(words)) == words
 
 
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        ("p98 <= 5ms", "unknown quantity 'p98'", "did you mean `p99`?"),
+        ("p9g <= 5ms", "unknown quantity 'p9g'", "did you mean `p99`?"),
+        ("p100 <= 5ms", "p100 is no percentile", "p99.9"),
+        ("f1 >= 90%", "f1 has no unit", "f1 >= 0.9"),
+        ("p50 <= 20%rel", "may be a change or a share", "p50 <= +20%rel"),
+        ("p50 <= 0x baseline", "leaves nothing", ""),
+        ("p50 <= -100%rel", "leaves nothing", ""),
+        ("top1 >= -1%rel", "not held against a baseline", "`drop`"),
+        ("p99[class 1] <= 5ms", "p99[class 1] is not measured", "leave the brackets out"),
+        ("size[steady] <= 5MB", "size[steady] is not measured", "memory[steady]"),
+        ("drop[class] <= 1pp", "[class] names no samples", "[worst class]"),
+        ("drop[night] <= 1pp", "[night] names no samples", "[weather=night]"),
+        ("churn drop <= 1pp", "churn has no drop", "f1 drop"),
+        ("p99 <= 5ms on a on b", "'on b' is not understood", "on w8a8"),
+        ("p99 <= 5ms at tag:", "names no device", "tag:lab"),
         ("shrnk >= 3x", "unknown quantity 'shrnk'", "did you mean `shrink`?"),
         ("size <= 10mb", "unit 'mb'", "did you mean 'MB'?"),
         ("p99 <= 50mss", "unit 'mss'", "did you mean 'ms'?"),
@@ -98,6 +138,55 @@ def test_a_mistake_is_named_with_the_nearest_valid_word(words: str, message: str
     assert hint in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("top1 drop <= 1pp", "drop <= 1pp"),
+        ("memory[peak] <= 1MB", "memory <= 1MB"),
+        ("Top-1[class=cat] >= 1%", "top1[class cat] >= 1%"),
+        ("p50.0 <= 1s", "p50 <= 1s"),
+        ("p99 <= 1s at tag:a,b @99% on onnx", "p99 <= 1s @99% on onnx at tag:a, b"),
+    ],
+)
+def test_two_ways_to_say_it(words: str, same: str) -> None:
+    """What can be said in two ways is the same gate, and is written in one."""
+    assert str(parse_gate(words)) == same
+
+
+@pytest.mark.parametrize("words", ["rmse >= 5", "coverage <= 5%", "throughput <= 5/s", "auc <= 0.9"])
+def test_the_direction_of_a_metric_is_known(words: str) -> None:
+    """Of an error little is better, of a score much; a gate the other way is refused."""
+    with pytest.raises(ConfigError, match="pass what is worse"):
+        parse_gate(words)
+
+
+def test_devices_of_a_gate() -> None:
+    """A gate holds on devices whose address, name or alias a pattern matches, or that have a tag."""
+    lab = DeviceFacts("ssh://me@orin-1", "orin", "", 1, 0, "", aliases=("desk",), tags=("lab",))
+    measured = Measurement(artifact("net", Precision.FP32, Format.ONNX, 1), lab)
+    held = {
+        pattern: parse_gate(f"p99 <= 1ms at {pattern}").covers(measured)
+        for pattern in (
+            "tag:lab",
+            "tag:l*",
+            "ssh://*@orin-*",
+            "orin",
+            "de?k",
+            "ssh://orin-2",
+            "local:*, desk",
+        )
+    }
+    assert held == {
+        "tag:lab": True,
+        "tag:l*": False,
+        "ssh://*@orin-*": True,
+        "orin": True,
+        "de?k": True,
+        "ssh://orin-2": False,
+        "local:*, desk": True,
+    }
+
+
 def test_a_gate_turned_round_is_refused() -> None:
     """`p99 >= 50ms` would pass whatever is slow: it is refused, and the other way is offered."""
     with pytest.raises(ConfigError, match="pass what is worse") as caught:
@@ -117,10 +206,13 @@ def test_operators_at_and_beside_the_bound(operator: str, holds: tuple[bool, boo
 def test_a_file_of_gates(tmp_path: Path) -> None:
     """A file holds words and records, as a list or under `gates`."""
     path = tmp_path / "gates.yaml"
-    text = "- p99 <= 50ms\n- {gate: drop <= 1pp, confidence: 0.99, on: onnx}\n"
+    text = "- p99 <= 50ms\n- {gate: drop <= 1pp, confidence: 0.99, on: onnx, devices: [tag:lab, 'ssh://*']}\n"
     path.write_text(text)
     gates = load_gates(path)
-    assert [str(gate) for gate in gates] == ["p99 <= 50ms", "drop <= 1pp @99% on onnx"]
+    assert [str(gate) for gate in gates] == [
+        "p99 <= 50ms",
+        "drop <= 1pp @99% on onnx at tag:lab, ssh://*",
+    ]
     path.write_text("schema_version: 1\ngates:\n" + text)
     assert load_gates(path) == gates
 
@@ -128,12 +220,14 @@ def test_a_file_of_gates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- p99 <= 50ms\n- p98 <= 5ms\n", ":2: gate 'p98 <= 5ms': unknown quantity"),
+        ("- p99 <= 50ms\n- p9g <= 5ms\n", ":2: gate 'p9g <= 5ms': unknown quantity"),
         ("gates:\n\n  - size <= 1\n", ":3: gate 'size <= 1': the bound has no unit"),
         ("- {gate: p99 <= 5ms, confidense: 0.9}\n", ":1: unknown key `confidense`"),
         ("- {gate: p99 <= 5ms, confidence: 95}\n", ":1: confidence 95"),
         ("- p99 <= 50ms\n- 7\n", ":2: 7 is not a gate"),
         ("- {gate: p99 <= 5ms on onnx, on: tflite}\n", "names 'onnx', and `on` names 'tflite'"),
+        ("- {gate: p99 <= 5ms at desk, devices: [tag:lab]}\n", "names 'desk', and `devices` names others"),
+        ("- {gate: p99 <= 5ms, devices: ['']}\n", "names no device"),
         ("gate:\n- p99 <= 50ms\n", "unknown key `gate`"),
         ("gates: []\n", "holds no gates"),
         ("a: [\n", "not valid YAML"),

@@ -11,10 +11,11 @@ from evidence_builders import DEVICE, MS, URI, Builder, Run, answers, artifact, 
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.accuracy import churn, top1, topk
 from edgebench.benchmark.evidence import Summary, Validity
+from edgebench.reports.cases import Case
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.gates_check import GateCheck, GatesCheck, cases_of, check_gates
 from edgebench.reports.gates_table import gates_table
-from edgebench.reports.injections import INJECTIONS, POINTS, Case
+from edgebench.reports.injections import INJECTIONS, POINTS
 from edgebench.reports.judge import judge
 from edgebench.reports.quantities import Quantity
 from edgebench.reports.synthetic import synthetic_cases
@@ -66,7 +67,9 @@ def test_the_edge_checklist_can_pass_and_can_fire() -> None:
     [
         "p50 <= 20ms", "p90 <= 20ms", "p95 <= 20ms", "p99 <= 20ms", "size <= 2MB", "shrink >= 3x",
         "drop <= 1pp", "top1 >= 80%", "top5 >= 95%", "churn <= 2%", "load <= 100ms", "first <= 40ms",
-        "memory <= 200MB",
+        "memory <= 200MB", "p99.9 <= 20ms", "p95[sustained] <= 20ms", "throughput >= 50/s", "energy <= 100mJ",
+        "memory[steady] <= 200MB", "coverage >= 80%", "size <= 0.5x baseline", "load <= 1.2x baseline",
+        "drop <= 1%rel", "top1[class cat] >= 80%", "drop[worst class] <= 5pp", "churn[weather=night] <= 5%",
     ],
 )  # fmt: skip
 def test_every_quantity_is_found_at_every_confidence(words: str, confidence: float) -> None:
@@ -74,6 +77,19 @@ def test_every_quantity_is_found_at_every_confidence(words: str, confidence: flo
     gate = replace(parse_gate(words), confidence=confidence)
     found = only(check_gates([gate], None, "nothing"))
     assert found.problem is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "f1 >= 0.8", "f1 drop <= 0.05", "rmse <= 0.3", "rmse drop <= 10%rel", "mae[worst weather] <= 0.3",
+        "metric >= 0.7", "metric <= 3", "metric drop <= 0.05", "p95 <= 1.05x baseline", "p50 <= -20%rel",
+        "p99 <= 20ms at tag:lab, ssh://*", "p99 <= 20ms on net* at local:*",
+    ],
+)  # fmt: skip
+def test_metrics_ratios_and_devices_are_found(words: str) -> None:
+    """Gates on metrics, against the baseline and of some devices can pass and can fire, too."""
+    assert only(from_nothing(words)).problem is None
 
 
 def test_every_quantity_has_an_injection() -> None:

@@ -1,0 +1,88 @@
+"""Estimates of what was measured beyond single calls: throughput, energy, the accelerator's share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from edgebench.benchmark.dependence import FloatArray
+from edgebench.benchmark.evidence import Measurement
+from edgebench.benchmark.workloads.records import SoakRun, ThroughputRun
+from edgebench.reports.groups import extreme
+from edgebench.reports.quantities import Estimate, unknown
+from edgebench.reports.subjects import Subject
+from edgebench.reports.timing_estimates import median
+
+_PARTLY = re.compile(r"(?P<part>\d+) of (?P<all>\d+) nodes")
+_PROCESSORS = re.compile(r"CPUExecutionProvider|.*\bCPU\b.*|XNNPACK|none", re.IGNORECASE)
+"""Providers that are the processor itself, not an accelerator."""
+
+
+def throughput(subject: Subject, confidence: float) -> Estimate:
+    """Return the most samples a second, of all batch sizes and numbers of threads that were tried."""
+    by_shape: dict[str, list[ThroughputRun]] = {}
+    for run in subject.measurement.workloads.throughput:
+        timing = run.process.timing
+        by_shape.setdefault(f"batch {timing.batch}, threads {timing.threads}", []).append(run)
+    if not by_shape:
+        return unknown(missing(subject.measurement, "throughput"), "runs")
+    parts: dict[str, Callable[[float], Estimate]] = {
+        shape: partial(_median, np.array([1e9 * run.samples / run.elapsed_ns for run in runs]))
+        for shape, runs in by_shape.items()
+    }
+    return extreme(parts, confidence, largest=True)
+
+
+def energy(subject: Subject, confidence: float) -> Estimate:
+    """Return the energy of a call in mJ, idle power included, over the runs whose energy was read."""
+    workloads = subject.measurement.workloads
+    runs: tuple[ThroughputRun | SoakRun, ...] = (*workloads.throughput, *workloads.soaks)
+    read = [
+        1e3 * run.energy.joules / run.calls
+        for run in runs
+        if run.energy is not None and run.process.timing.batch == 1
+    ]
+    if not read:
+        return unknown(missing(subject.measurement, "energy"), "runs")
+    return _median(np.array(read), confidence)
+
+
+def coverage(subject: Subject) -> Estimate:
+    """Return the share of the graph's nodes, in %, that an accelerator runs: the least of all sessions."""
+    shares = []
+    for session in subject.measurement.sessions:
+        share = covered_share(session.timing.provider, session.coverage)
+        if share is None:
+            told = session.coverage or "nothing"
+            return unknown(f"the runtime does not tell it in numbers: {told}", "sessions")
+        shares.append(share)
+    if not shares:
+        return unknown("no session was run", "sessions")
+    least = min(shares)
+    return Estimate(least, least, least, len(shares), "sessions")
+
+
+def covered_share(provider: str, told: str) -> float | None:
+    """Return the share of the nodes, in %, that run elsewhere than on the processor; None if not told."""
+    if _PROCESSORS.fullmatch(provider):
+        return 0.0
+    if told == "every node":
+        return 100.0
+    found = _PARTLY.search(told)
+    return 100 * int(found["part"]) / int(found["all"]) if found and int(found["all"]) else None
+
+
+def _median(values: FloatArray, confidence: float) -> Estimate:
+    return median(values, confidence, "runs")
+
+
+def missing(measurement: Measurement, asked: str, what: str | None = None) -> str:
+    """Return why something was not measured, in the words of the run where it has any.
+
+    asked: how a run is asked for it. what: its name, where that is another.
+    """
+    told = next((one for one in measurement.workloads.unavailable if asked in one.what), None)
+    return f"{told.what} is not available: {told.why}" if told else f"{what or asked} was not measured"

@@ -1,0 +1,360 @@
+"""Gates against the baseline, of groups of samples, of metrics, and on what is measured only if asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from evidence_builders import DEVICE, MS, Builder, Run, answers, artifact, latencies, sessions, timing
+
+from edgebench.artifact import Format, Precision
+from edgebench.benchmark.distributions import normal_quantile
+from edgebench.benchmark.evidence import Answers, LatencySamples, MetricRecord, Soak, Timing
+from edgebench.benchmark.metric_draws import draw_metric
+from edgebench.benchmark.metrics import METRICS, user_metric
+from edgebench.benchmark.workloads.records import (
+    Energy,
+    Process,
+    ThroughputRun,
+    Unavailable,
+    Workloads,
+)
+from edgebench.errors import ConfigError
+from edgebench.reports.gate_words import parse_gate
+from edgebench.reports.groups import extreme
+from edgebench.reports.judge import judge
+from edgebench.reports.quantities import Estimate
+from edgebench.reports.verdict import Answer, Decision, GateResult
+
+FP32 = artifact("net", Precision.FP32, Format.ONNX, 40_000)
+INT8 = artifact("net", Precision.W8A8, Format.ONNX, 10_000)
+N = 1000
+
+
+def only(run: Run, words: str, name: str = INT8.id) -> GateResult:
+    """Return the one gate's result on one artifact."""
+    verdict = judge(run.evidence, [parse_gate(words)], run.samples, run.answers)
+    return next(v.gates[0] for v in verdict.artifacts if v.artifact == name)
+
+
+def timed(candidate_ms: float, **changes: object) -> Run:
+    """Return a baseline of 10 ms and a candidate, 900 calls each."""
+    made = Builder().add(FP32, latencies(10, n=900, seed=1))
+    return made.add(INT8, latencies(candidate_ms, n=900, seed=2), **changes).run()
+
+
+def answered(candidate: Answers, baseline: Answers, **record: object) -> Run:
+    """Return a baseline and a candidate that answered the same samples."""
+    made = Builder().add(FP32, answered=baseline).add(INT8, answered=candidate).run()
+    changed = [
+        replace(m, accuracy=replace(m.accuracy, **record)) for m in made.evidence.measurements if m.accuracy
+    ]
+    return replace(made, evidence=replace(made.evidence, measurements=tuple(changed)))
+
+
+# --- against the baseline -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "candidate_ms", "answer"),
+    [
+        ("p50 <= 1.05x baseline", 10.0, Answer.PASS),
+        ("p50 <= 1.05x baseline", 12.0, Answer.FAIL),
+        ("p50 <= +5%rel", 10.5, Answer.INCONCLUSIVE),
+        ("p50 <= -20%rel", 7.0, Answer.PASS),
+        ("p95 <= -20%rel", 9.0, Answer.FAIL),
+    ],
+)
+def test_a_ratio_is_judged_by_its_interval(words: str, candidate_ms: float, answer: Answer) -> None:
+    """The ratio of a percentile passes, fails or stays open as its whole interval lies."""
+    found = only(timed(candidate_ms), words)
+    assert found.answer is answer
+    assert (found.needed is not None) == (answer is Answer.INCONCLUSIVE)
+
+
+def test_a_change_is_shown_in_percent() -> None:
+    """-20%rel: value and interval are changes against the baseline, in per cent."""
+    found = only(timed(7.0), "p50 <= -20%rel")
+    assert found.value == pytest.approx(-30, abs=2)
+    assert found.interval.lower is not None
+    assert found.interval.upper is not None
+    assert found.interval.lower < -30 < found.interval.upper < -20
+    assert "p50 is at most -2" in found.reason
+
+
+def test_the_baseline_is_not_held_against_its_own_times() -> None:
+    """A relative gate applies to the candidates alone."""
+    run = timed(10.0)
+    verdict = judge(run.evidence, [parse_gate("p50 <= 1.05x baseline")], run.samples, run.answers)
+    assert [v.artifact for v in verdict.artifacts] == [INT8.id]
+
+
+def test_a_baseline_from_another_device_is_refused() -> None:
+    """Times of two devices say nothing of the artifact: INCONCLUSIVE, and both devices are named."""
+    other = replace(DEVICE, uri="ssh://orin-1")
+    made = Builder().add(FP32, latencies(10), device=other).add(INT8, latencies(10)).run()
+    found = only(made, "p95 <= 1.05x baseline")
+    assert found.answer is Answer.INCONCLUSIVE
+    assert "another device: ssh://orin-1, not local:cpu" in found.reason
+    assert only(made, "size <= 0.5x baseline").answer is Answer.PASS
+
+
+def test_unlike_definitions_are_refused_by_their_field() -> None:
+    """A candidate of four threads is not held against a baseline of one; the field is named."""
+    unlike = sessions(3, 300, INT8.id, timing(threads=4))
+    found = only(timed(10.0, sessions=unlike), "p95 <= 1.05x baseline")
+    assert found.answer is Answer.INCONCLUSIVE
+    assert "threads 4 and 1" in found.reason
+    assert "the baseline in the same run" in str(found.needed)
+
+
+def test_a_p99_ratio_needs_the_calls_of_a_p99() -> None:
+    """200 calls bound no p99, and no ratio of two."""
+    made = Builder().add(FP32, latencies(10, n=201)).add(INT8, latencies(10, n=201)).run()
+    assert only(made, "p99 <= 2x baseline").answer is Answer.INCONCLUSIVE
+
+
+def test_what_a_session_has_once_is_paired_by_session() -> None:
+    """Six sessions, each a fifth slower to load than the baseline's: the median ratio is 1.2."""
+    made = Builder()
+    for one, factor in ((FP32, 1.0), (INT8, 1.2)):
+        own = tuple(
+            replace(session, load_ns=round(factor * (10 + 5 * session.index) * MS))
+            for session in sessions(6, 100, one.id, timing())
+        )
+        made.add(one, latencies(10, count=6), sessions=own)
+    assert only(made.run(), "load <= 1.3x baseline").answer is Answer.PASS
+    found = only(made.run(), "load <= 1.1x baseline")
+    assert found.answer is Answer.FAIL
+    assert found.value == pytest.approx(1.2)
+
+
+def test_a_drop_relative_to_what_the_baseline_has_right() -> None:
+    """10 lost of 500 that the baseline has right are 2 %, though 1 pp of 1,000 samples."""
+    baseline, candidate = answers(N, range(500)), answers(N, range(510))
+    found = only(answered(candidate, baseline), "drop <= 5%rel")
+    assert found.answer is Answer.PASS
+    assert found.value == pytest.approx(2.0)
+    assert only(answered(candidate, baseline), "drop <= 0.5%rel").answer is Answer.FAIL
+
+
+# --- groups of samples ----------------------------------------------------------------------------
+
+
+def test_a_class_may_fail_where_the_whole_passes() -> None:
+    """A class that loses a third of its answers is 3 pp of all: only its own gate sees it."""
+    run = answered(answers(N, [i for i in range(N) if i % 10 == 3][:33]), answers(N))
+    assert only(run, "drop <= 5pp").answer is Answer.PASS
+    assert only(run, "drop[class 3] <= 5pp").answer is Answer.FAIL
+    assert only(run, "drop[class 4] <= 5pp").answer is Answer.PASS
+    worst = only(run, "drop[worst class] <= 5pp")
+    assert worst.answer is Answer.FAIL
+    assert "drop[worst class] (3) is" in worst.reason
+
+
+def test_classes_are_found_by_their_names() -> None:
+    """A class has the name that the data gives it; one misspelt is INCONCLUSIVE and the nearest is told."""
+    names = ("cat", "dog", *map(str, range(2, 10)))
+    run = answered(answers(N), answers(N), class_names=names)
+    assert only(run, "top1[class cat] >= 90%").answer is Answer.PASS
+    found = only(run, "top1[class cta] >= 90%")
+    assert found.answer is Answer.INCONCLUSIVE
+    assert "no sample has class 'cta'; did you mean 'cat'?" in found.reason
+
+
+def test_slices_by_a_column_of_the_data() -> None:
+    """The samples taken at night lose, those by day do not."""
+    night = np.arange(N) % 4 == 0
+    columns = {"light": np.where(night, "night", "day")}
+    baseline, candidate = answers(N), answers(N, np.flatnonzero(night)[:50].tolist())
+    run = answered(replace(candidate, columns=columns), replace(baseline, columns=columns))
+    assert only(run, "drop[light=night] <= 5pp").answer is Answer.FAIL
+    assert only(run, "drop[light=day] <= 5pp").answer is Answer.PASS
+    assert only(run, "churn[worst light] <= 5%").answer is Answer.FAIL
+    assert "no column 'wether' (it has: light)" in only(run, "drop[wether=night] <= 5pp").reason
+
+
+@pytest.mark.parametrize(("truths", "least_pass"), [([0.0] * 10, 0.0), ([0.0] + [-9.0] * 9, 0.02)])
+def test_the_worst_of_many_groups_errs_no_more_than_one_gate(truths: list[float], least_pass: float) -> None:
+    """The worst of ten groups on the bound: of 4,000 times at most 5 % pass, and 5 % fail (and noise)."""
+    rng = np.random.default_rng(0)
+    passed = failed = 0
+    for values in rng.normal(truths, 1.0, (4000, 10)):
+        parts = {str(place): partial(_around, float(value)) for place, value in enumerate(values)}
+        found = extreme(parts, 0.95, largest=True)
+        assert found.lower is not None
+        assert found.upper is not None
+        passed, failed = passed + (found.upper <= 0), failed + (found.lower > 0)
+    assert least_pass <= passed / 4000 <= 0.06
+    assert failed / 4000 <= 0.06
+
+
+def _around(value: float, confidence: float) -> Estimate:
+    """Return an estimate of unit variance with its bounds."""
+    reach = normal_quantile(confidence)
+    return Estimate(value, value - reach, value + reach, 1, "samples")
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def numbers(spread: float, seed: int = 1) -> Answers:
+    """Return answers whose root mean squared error is `spread`, to targets of 50 to 250."""
+    targets = np.random.default_rng(0).uniform(50, 250, (N, 1))
+    errors = np.random.default_rng(seed).normal(0, spread, targets.shape)
+    return Answers((targets + errors).astype(np.float32), np.zeros(0, np.int64), targets)
+
+
+def test_an_error_of_numbers_is_judged() -> None:
+    """An RMSE of 20 is under 25 and not under 15; a tenth more than the baseline's is not 2 %."""
+    run = answered(numbers(22, seed=2), numbers(20))
+    assert only(run, "rmse <= 25").answer is Answer.PASS
+    assert only(run, "rmse <= 15").answer is Answer.FAIL
+    assert only(run, "rmse drop <= 2%rel").answer is Answer.FAIL
+    assert only(run, "rmse drop <= 5").answer is Answer.PASS
+    assert "labels are numbers" in only(run, "top1 >= 5%").reason
+    assert "asks for classes" in only(run, "f1 >= 0.5").reason
+
+
+def test_metrics_of_classes_are_judged() -> None:
+    """F1 and AUC of answers, 20 % of them wrong."""
+    wrong = np.flatnonzero(np.random.default_rng(0).random(N) < 0.2).tolist()
+    run = answered(answers(N, wrong), answers(N, wrong[:-60]))
+    assert only(run, "f1 >= 0.75").answer is Answer.PASS
+    assert only(run, "f1 >= 0.85").answer is Answer.FAIL
+    assert only(run, "f1 drop <= 0.02").answer is Answer.FAIL
+    assert "numbers as labels" in only(run, "rmse <= 1").reason
+    assert "no metric of its own" in only(run, "metric >= 0.5").reason
+
+
+def test_the_runs_metric_is_that_of_the_evidence() -> None:
+    """`metric` is what the run was asked for: our own by name, a user's by what was drawn of it."""
+    run = answered(numbers(22, seed=2), numbers(20), metric=MetricRecord("rmse", more_is_better=False))
+    assert only(run, "metric <= 25") == replace(
+        only(run, "rmse <= 25"), gate="metric <= 25", reason=only(run, "metric <= 25").reason
+    )
+    with pytest.raises(ConfigError, match="of rmse less is better"):
+        only(run, "metric >= 5")
+    half = user_metric(
+        "half", lambda outputs, truth: float((abs(outputs - truth) < 20).mean()), more_is_better=True
+    )
+    ours, theirs = (
+        replace(one, draws=draw_metric(half, one.logits, one.truth, 0, resamples=300))
+        for one in (numbers(30, seed=2), numbers(20))
+    )
+    own = answered(ours, theirs, metric=MetricRecord("m.py:half", "ab" * 32))
+    assert only(own, "metric >= 0.4").answer is Answer.PASS
+    assert only(own, "metric drop <= 0.05").answer is Answer.FAIL
+    assert only(own, "rmse <= 35").answer is Answer.PASS
+
+
+def test_bounds_beyond_the_resamples_are_not_given() -> None:
+    """2,000 resamples say nothing at 99.99 %: the gate stays open."""
+    run = answered(numbers(22, seed=2), numbers(20))
+    assert only(run, "rmse <= 100 @99.99%").answer is Answer.INCONCLUSIVE
+    assert METRICS["rmse"].of_numbers
+
+
+# --- what is measured only where it is asked for --------------------------------------------------
+
+
+def process(batch: int = 1) -> Process:
+    """Return a process that answered `batch` samples a call."""
+    return Process("", 1, 1, None, None, None, None, timing(batch=batch))
+
+
+def with_workloads(workloads: Workloads, samples: LatencySamples | None = None, **timed: object) -> Run:
+    """Return one measured artifact with what was measured beyond single calls."""
+    made = Builder().add(INT8, samples or latencies(10), workloads=workloads).run()
+    if not timed:
+        return made
+    changed = tuple(
+        replace(m, sessions=tuple(replace(s, **timed) for s in m.sessions))
+        for m in made.evidence.measurements
+    )
+    return replace(made, evidence=replace(made.evidence, measurements=changed))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("throughput >= 100/s", "throughput was not measured"),
+        ("energy <= 1mJ", "energy is not available: no counter here"),
+        ("p95[sustained] <= 60ms", "sustained load was not measured"),
+        ("memory[steady] <= 1GB", "the sessions do not tell it"),
+        ("coverage >= 90%", "does not tell it in numbers: not told"),
+        ("rmse <= 5", "no evaluation data was given"),
+        ("p95 <= 1.05x baseline", "no baseline"),
+    ],
+)
+def test_what_was_not_measured_is_inconclusive(words: str, reason: str) -> None:
+    """A gate on what was not measured never fails: INCONCLUSIVE, the reason, what is needed, and exit 3."""
+    told = Workloads(unavailable=(Unavailable("energy", "no counter here"),))
+    provider = replace(timing(), provider="NPU")
+    run = with_workloads(told, timing=provider, coverage="not told by this runtime")
+    verdict = judge(run.evidence, [parse_gate(words)], run.samples, run.answers)
+    found = verdict.artifacts[0].gates[0]
+    assert (found.answer, verdict.decision) == (Answer.INCONCLUSIVE, Decision.INCONCLUSIVE)
+    assert verdict.decision.exit_code == 3
+    assert reason in found.reason
+    assert found.needed
+
+
+def test_throughput_is_that_of_the_best_shape() -> None:
+    """Of one sample and of eight a call, eight are faster: 800 samples a second."""
+    runs = tuple(
+        ThroughputRun(process(batch), index, 100, 100 * batch, round(1e9 * 100 * batch / rate) + index, "")
+        for batch, rate in ((1, 100), (8, 800))
+        for index in range(7)
+    )
+    run = with_workloads(Workloads(throughput=runs))
+    assert only(run, "throughput >= 700/s").answer is Answer.PASS
+    found = only(run, "throughput >= 900/s")
+    assert found.answer is Answer.FAIL
+    assert "(batch 8, threads 1)" in found.reason
+    few = with_workloads(Workloads(throughput=runs[:2]))
+    assert "at least 5 runs" in str(only(few, "throughput >= 50/s").needed)
+
+
+def test_energy_is_of_a_call() -> None:
+    """5 J in 100 calls of one sample are 50 mJ each; what a batch takes does not count."""
+    runs = tuple(
+        ThroughputRun(process(batch), index, 100, 100, MS, "", Energy(5.0 * batch, MS, "rapl"))
+        for batch in (1, 8)
+        for index in range(5)
+    )
+    run = with_workloads(Workloads(throughput=runs))
+    assert only(run, "energy <= 60mJ").value == pytest.approx(50)
+    assert only(run, "energy <= 40mJ").answer is Answer.FAIL
+
+
+def test_sustained_load_is_judged_by_its_worst_window() -> None:
+    """A device that throttles in its third minute fails by that minute."""
+    rng = np.random.default_rng(0)
+    slow = np.repeat([10.0, 10.0, 14.0, 11.0], 500)
+    soak = Soak(np.arange(2000) * 120 * MS, (slow * rng.lognormal(0, 0.02, 2000) * MS).astype(np.int64), 60.0)
+    run = with_workloads(Workloads(), replace(latencies(10), soaks=(soak,)))
+    assert only(run, "p95[sustained] <= 20ms").answer is Answer.PASS
+    found = only(run, "p95[sustained] <= 12ms")
+    assert found.answer is Answer.FAIL
+    assert "(window 3 of 60 s)" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("provider", "told", "answer"),
+    [
+        ("QNNExecutionProvider", "every node", Answer.PASS),
+        ("QNNExecutionProvider", "95 of 100 nodes", Answer.PASS),
+        ("QNNExecutionProvider", "9 of 100 nodes", Answer.FAIL),
+        ("CPUExecutionProvider", "every node", Answer.FAIL),
+    ],
+)
+def test_a_fall_back_to_the_processor_is_no_coverage(provider: str, told: str, answer: Answer) -> None:
+    """A graph that runs wholly on the processor is covered by no accelerator."""
+    definition: Timing = timing(provider=provider)
+    assert (
+        only(with_workloads(Workloads(), timing=definition, coverage=told), "coverage >= 90%").answer
+        is answer
+    )
