@@ -69,6 +69,20 @@ def cores(root: Path, frequencies_khz: Mapping[int, int], *, governor: str, leas
         write(root, {f"{folder}/{name}": value for name, value in clock.items()})
 
 
+def policies(root: Path, clusters: Mapping[int, str], *, governor: str) -> list[Path]:
+    """Write the clusters' policies, by their first core; return the files of their governors."""
+    for first, affected in clusters.items():
+        folder = f"sys/devices/system/cpu/cpufreq/policy{first}"
+        offered = "performance schedutil powersave"
+        names = {
+            "scaling_governor": governor,
+            "scaling_available_governors": offered,
+            "affected_cpus": affected,
+        }
+        write(root, {f"{folder}/{name}": value for name, value in names.items()})
+    return [root / f"sys/devices/system/cpu/cpufreq/policy{first}/scaling_governor" for first in clusters]
+
+
 def zone(root: Path, number: int, name: str, millidegrees: object, trips: Mapping[str, int]) -> None:
     """Write a thermal zone with its trip points."""
     folder = f"sys/class/thermal/thermal_zone{number}"
