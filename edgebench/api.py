@@ -40,6 +40,9 @@ def benchmark(
     calls: int = 200,
     threads: int = 1,
     affinity: str | None = None,
+    prepare: bool = False,
+    power_mode: int | None = None,
+    cool_down: str | None = None,
     preprocessing: str | None = None,
     seed: int = 0,
     wait: str | None = None,
@@ -60,6 +63,9 @@ def benchmark(
     What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark. wait: how
     long to wait for a device that another one measures on, as in `10m`; None for as long as it takes.
     batches and those after it: what is measured beyond single calls, in the words of the command line.
+    affinity: cores as in `0,2-3`, or `big`, `mid`, `little`. prepare: set governor, clocks and the like for
+    the time, and put them back. power_mode: the number of a Jetson's mode, likewise. cool_down: at what
+    temperature each session begins at most, as in `60C` or `60C,15m`.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
@@ -100,6 +106,9 @@ def benchmark(
         calls=calls,
         threads=threads,
         affinity=affinity,
+        prepare=prepare,
+        power_mode=power_mode,
+        cool_down=cool_down,
         seed=seed,
         notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
         wait_s=parse_duration(wait, "--wait") if wait else None,

@@ -118,9 +118,11 @@ class WorkloadsConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkConfig:
-    """How it is measured. calls: timed calls per session. affinity: cores, as in `0,2-3`.
+    """How it is measured. calls: timed calls per session. affinity: cores: `0,2-3`, big, mid or little.
 
     devices: several at once, in place of `device`. wait: how long for a busy one, as in `10m`.
+    prepare: set governor, clocks and the like for the time, and put them back. power_mode: a Jetson's, by
+    its number, likewise. cool_down: at what temperature each session begins at most, as in `60C,15m`.
     """
 
     device: str = "local:cpu"
@@ -131,6 +133,9 @@ class BenchmarkConfig:
     threads: int = 1
     affinity: str | None = None
     workloads: WorkloadsConfig = field(default_factory=WorkloadsConfig)
+    prepare: bool = False
+    power_mode: int | None = None
+    cool_down: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """Return the devices to measure on, as they are written."""

@@ -64,7 +64,8 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
 
 def _check_settings(pipeline: Pipeline, base: Path) -> None:
     """Raise ConfigError for what would fail only after the training."""
-    from edgebench.benchmark.request import parse_cores
+    from edgebench.benchmark.placement import check_cores
+    from edgebench.benchmark.watch import parse_cool_down
     from edgebench.calibration.table import usable_table
     from edgebench.devices.inventory import expand
     from edgebench.devices.registry import open_device
@@ -89,7 +90,9 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
         open_device(name)
     if pipeline.benchmark.wait:
         parse_duration(pipeline.benchmark.wait, "benchmark.wait")
-    parse_cores(pipeline.benchmark.affinity)
+    check_cores(pipeline.benchmark.affinity)
+    if pipeline.benchmark.cool_down:
+        parse_cool_down(pipeline.benchmark.cool_down)
     configured_workloads(pipeline.benchmark.workloads)
     distil = pipeline.compress.distil
     if distil is not None and distil.teacher.weights:

@@ -21,7 +21,9 @@ class BenchmarkRequest:
 
     sessions: fresh processes per artifact. calls: timed calls per session; fewer where `max_session_s`
     is over. The warm-up lasts `warmup_s` and `min_warmup_calls`, whichever is longer, and ends at
-    `max_session_s` in any case. affinity: cores as in `0,2-3`; None leaves the process unbound.
+    `max_session_s` in any case. affinity: cores as in `0,2-3`, or `big`, `mid`, `little`; None
+    leaves the process unbound. prepare: set the device up for its measurement, and back afterwards.
+    power_mode: the number of a Jetson's mode for that time.
     notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
     measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
     as in `60C` or `60C,15m`. workloads: what is measured beyond single calls.
@@ -40,6 +42,8 @@ class BenchmarkRequest:
     min_warmup_calls: int = 20
     threads: int = 1
     affinity: str | None = None
+    prepare: bool = False
+    power_mode: int | None = None
     cool_down: str | None = None
     seed: int = 0
     skipped: tuple[Skipped, ...] = ()
@@ -74,7 +78,9 @@ def parse_cores(text: str | None) -> tuple[int, ...]:
             first, dash, last = part.strip().partition("-")
             cores.update(range(int(first), int(last if dash else first) + 1))
     except ValueError as err:
-        raise ConfigError(f"affinity {text!r} is not a list of cores", hint="as in 0,2-3") from err
+        raise ConfigError(
+            f"cores {text!r} is not a list of cores", hint="as in 0,2-3; big, mid or little"
+        ) from err
     if not cores:
-        raise ConfigError(f"affinity {text!r} names no core", hint="as in 0,2-3")
+        raise ConfigError(f"cores {text!r} names no core", hint="as in 0,2-3")
     return tuple(sorted(cores))

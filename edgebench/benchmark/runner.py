@@ -19,12 +19,14 @@ from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
 from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
 from edgebench.benchmark.measuring import Measurer
-from edgebench.benchmark.request import BenchmarkRequest, check, parse_cores
+from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
+from edgebench.benchmark.request import BenchmarkRequest, check
 from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
 from edgebench.benchmark.workloads.records import Workloads
 from edgebench.benchmark.workloads.taking import measure_workloads
 from edgebench.devices.inventory import known_as
+from edgebench.devices.prepare import made_ready
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import MeasurementError
@@ -47,14 +49,15 @@ def benchmark(
     DeviceError where the device is gone.
     """
     check(request)
-    cores = parse_cores(request.affinity)
+    check_cores(request.affinity)
     cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
     aliases, tags = known_as(device.uri)
-    with guarded(device.uri, request.device), _host(device, request, progress) as host:
+    with guarded(device.uri, request.device), _host(device, request, progress) as (host, notes):
+        cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
-        evidence = _Run(request, measurer).evidence()
+        evidence = _Run(request, measurer, (*notes, *placement_note(request.affinity, cores))).evidence()
     known = (replace(m, device=replace(m.device, aliases=aliases, tags=tags)) for m in evidence.measurements)
     evidence = replace(evidence, measurements=tuple(known))
     files.write_evidence(request.out, evidence)
@@ -62,12 +65,21 @@ def benchmark(
 
 
 @contextlib.contextmanager
-def _host(device: Device, request: BenchmarkRequest, progress: Progress) -> Iterator[AgentHost]:
-    """Yield the device with the agent on it, for us alone; neither side keeps anything of the work."""
+def _host(
+    device: Device, request: BenchmarkRequest, progress: Progress
+) -> Iterator[tuple[AgentHost, tuple[str, ...]]]:
+    """Yield the device with the agent on it, for us alone, and what was prepared there, in words.
+
+    Neither side keeps anything of the work.
+    """
     with device.lease(progress, wait_s=request.wait_s):
         workspace = device.workspace(request.out)
         try:
-            yield open_host(device, request.out)
+            host = open_host(device, request.out)
+            with made_ready(
+                device, progress, prepare=request.prepare, power_mode=request.power_mode
+            ) as notes:
+                yield host, notes
         finally:
             device.clear(workspace)
             shutil.rmtree(request.out / ".work", ignore_errors=True)
@@ -89,6 +101,7 @@ class _Findings:
 class _Run:
     request: BenchmarkRequest
     measurer: Measurer
+    notes: tuple[str, ...]
 
     def evidence(self) -> Evidence:
         """Ask every artifact for its answers, then time them all in turn."""
@@ -125,7 +138,7 @@ class _Run:
             skipped=self.request.skipped,
             seed=self.request.seed,
             environment=dict(self.measurer.host.packages),
-            notes=(*self.request.notes, *_notes(self.request)),
+            notes=(*self.request.notes, *self.notes, *_notes(self.request)),
         )
 
     def _measurement(self, finding: _Findings) -> Measurement:

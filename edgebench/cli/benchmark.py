@@ -32,7 +32,17 @@ from edgebench.cli.workloads import workload_options
     "--calls", type=click.IntRange(min=1), default=200, show_default=True, help="Timed calls a session."
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
-@click.option("--affinity", metavar="CORES", help="Bind to cores, as in 0,2-3.")
+@click.option(
+    "--cores", "--affinity", "affinity", metavar="CORES", help="Bind to cores: 0,2-3, big, mid or little."
+)
+@click.option("--prepare", is_flag=True, help="Set governor and clocks for the time, and back afterwards.")
+@click.option(
+    "--power-mode",
+    type=click.IntRange(min=0),
+    metavar="ID",
+    help="A Jetson's mode for the time, by nvpmodel's number.",
+)
+@click.option("--cool-down", metavar="TEMP", help="Begin sessions at most so warm: 60C, or 60C,15m to wait.")
 @click.option("--preprocessing", metavar="YAML", help="For models without a manifest: '{scale: 0.0039}'.")
 @click.option("--wait", metavar="SPAN", help="How long for a busy device, as in 10m.  [default: no limit]")
 @workload_options

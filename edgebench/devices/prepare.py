@@ -40,7 +40,7 @@ def _own_folder() -> Path:
 
 @contextlib.contextmanager
 def made_ready(
-    device: Device, progress: Progress, *, prepare: bool, power_mode: str | None = None, root: str = "/"
+    device: Device, progress: Progress, *, prepare: bool, power_mode: int | None = None, root: str = "/"
 ) -> Iterator[tuple[str, ...]]:
     """Yield what was put back of an earlier measurement, and what is prepared for this one, in words.
 
@@ -79,7 +79,7 @@ def put_back(device: Device, *, root: str = "/") -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def prepared(
-    device: Device, progress: Progress, *, power_mode: str | None = None, root: str = "/"
+    device: Device, progress: Progress, *, power_mode: int | None = None, root: str = "/"
 ) -> Iterator[tuple[str, ...]]:
     """Yield what was changed and what may not be, each a line; at the end everything is as before.
 

@@ -50,7 +50,7 @@ class Setting:
         return f"{self.what} {self.wanted} (was {self.former})"
 
 
-def wanted_settings(files: SysFiles, *, power_mode: str | None = None) -> tuple[Setting, ...]:
+def wanted_settings(files: SysFiles, *, power_mode: int | None = None) -> tuple[Setting, ...]:
     """Return what is to be changed on a machine: what is as it should be already is left out.
 
     power_mode: the number of a Jetson's mode; it comes first, for it decides what the others may be.
@@ -58,8 +58,8 @@ def wanted_settings(files: SysFiles, *, power_mode: str | None = None) -> tuple[
     found = []
     told = files.lines.get(_MODE, ())
     former = told[-1] if told and told[-1].isdigit() else ""
-    if power_mode is not None and former != power_mode:
-        found.append(Setting(Kind.MODE, "nvpmodel", former or "unknown", power_mode, "power mode"))
+    if power_mode is not None and former != str(power_mode):
+        found.append(Setting(Kind.MODE, "nvpmodel", former or "unknown", str(power_mode), "power mode"))
     if files.text(_CLOCKS):  # before the governors, for it keeps what it finds of them
         found.append(Setting(Kind.CLOCKS, "jetson_clocks", "as it was", "at its highest", "Jetson's clock"))
     for path in files.paths(f"{POLICIES}/scaling_governor"):

@@ -12,7 +12,8 @@ import pytest
 from edgebench.artifact import Format
 from edgebench.benchmark.evidence import Evidence, Validity
 from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
-from edgebench.benchmark.runner import BenchmarkRequest, benchmark, parse_cores
+from edgebench.benchmark.request import BenchmarkRequest, parse_cores
+from edgebench.benchmark.runner import benchmark
 from edgebench.devices.local import LocalDevice
 from edgebench.errors import ConfigError, DataError, InputError
 

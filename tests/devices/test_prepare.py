@@ -175,9 +175,9 @@ case $1 in
 esac"""
 
 
-@pytest.mark.parametrize(("asked", "inside"), [("0", "0"), ("3", "2")])
+@pytest.mark.parametrize(("asked", "inside"), [(0, "0"), (3, "2")])
 def test_a_jetsons_mode_and_clocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, inside: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int, inside: str
 ) -> None:
     """Mode and clocks are set and put back; a mode that the machine refuses is said to stay."""
     tool(tmp_path, monkeypatch, "nvpmodel", NVPMODEL)
