@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from edgebench.benchmark.agent_run import open_host
+from edgebench.device_state import examine_state
 from edgebench.devices.device import Device
 from edgebench.devices.quarantine import lift
 from edgebench.devices.registry import open_device
@@ -45,6 +46,8 @@ def _steps(device: Device, folder: Path) -> Iterator[Finding]:
             yield Finding("hardware", present=False, detail="emulated: its latencies prove nothing")
         step = "shell tools"
         yield _tools(device)
+        step = "sensors"
+        yield from examine_state(device)
         step = "folder"
         workspace = device.workspace(folder)
         yield Finding(step, present=True, detail=f"{workspace.parent} can be written")

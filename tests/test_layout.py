@@ -31,6 +31,7 @@ TOP_OF_PACKAGE = {
     "check_gates",
     "cli",
     "device_doctor",
+    "device_state",
     "doctor",
     "export",
     "import_logs",

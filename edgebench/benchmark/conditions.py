@@ -34,9 +34,24 @@ def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condit
     """
     shares = {"wait_share": session.wait_share, "steal_share": session.steal_share}
     yield from (Condition(name, share) for name, share in shares.items() if share is not None)
-    before, after = session.before, session.after
-    if before is None or after is None:
-        return
+    if session.before is not None and session.after is not None:
+        used = session.timing.affinity
+        yield from between(session.before, session.after, used=used, cpu_s=session.cpu_s, cool_c=cool_c)
+
+
+def between(
+    before: Readings,
+    after: Readings,
+    *,
+    used: Sequence[int] = (),
+    cpu_s: float | None = None,
+    cool_c: float | None = None,
+) -> Iterator[Condition]:
+    """Yield what two readings of a machine's sensors say of the time between them.
+
+    used: the cores in use, none for all. cpu_s: seconds of a processor that were not others'. cool_c: as
+    above.
+    """
     if None not in (before.boot_id, after.boot_id) and before.boot_id != after.boot_id:
         yield Condition("restarts", 1)
         return
@@ -44,8 +59,9 @@ def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condit
         yield Condition("warm_start_c", heat - cool_c, f"{heat:.0f} °C in place of {cool_c:g} °C")
     yield from _heat(before, after)
     yield from _throttling(before, after)
-    yield from _clocks(before, after, session.timing.affinity)
-    yield from _others(before, after, session)
+    yield from _clocks(before, after, used)
+    if cpu_s is not None:
+        yield from _others(before, after, used, cpu_s)
     yield from _memory(before, after)
     yield from _battery(before, after)
 
@@ -113,11 +129,11 @@ def _moves(core: Core) -> bool:
     return core.floor_mhz is None or core.floor_mhz != core.limit_mhz
 
 
-def _others(before: Readings, after: Readings, session: Session) -> Iterator[Condition]:
+def _others(before: Readings, after: Readings, used: Sequence[int], cpu_s: float) -> Iterator[Condition]:
     """Yield the share of the cores' time that others took: of those in use where bound, else of all."""
-    if before.uptime_s is None or after.uptime_s is None or session.cpu_s is None:
+    if before.uptime_s is None or after.uptime_s is None:
         return
-    begin, used = {core.core: core.busy_s for core in before.cores}, session.timing.affinity
+    begin = {core.core: core.busy_s for core in before.cores}
     worked = [
         core.busy_s - start
         for core in _used(after, used)
@@ -125,7 +141,7 @@ def _others(before: Readings, after: Readings, session: Session) -> Iterator[Con
     ]
     passed = after.uptime_s - before.uptime_s
     if worked and passed >= _LEAST_S:
-        share = max(sum(worked) - session.cpu_s, 0.0) / (len(worked) * passed)
+        share = max(sum(worked) - cpu_s, 0.0) / (len(worked) * passed)
         bound = 0 < len(used) < len(after.cores)
         yield Condition("others_on_its_cores" if bound else "others_share", share)
 
