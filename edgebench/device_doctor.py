@@ -43,7 +43,8 @@ def _steps(device: Device, folder: Path) -> Iterator[Finding]:
         facts = device.facts()
         yield Finding(step, present=True, detail=f"{facts.name}: {facts.processor}, {facts.system}")
         if facts.emulated:
-            yield Finding("hardware", present=False, detail="emulated: its latencies prove nothing")
+            by = facts.extra.get("emulated_by", "software")
+            yield Finding("hardware", present=False, detail=f"emulated by {by}: its latencies prove nothing")
         step = "shell tools"
         yield _tools(device)
         step = "sensors"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from edgebench.devices.emulation import emulation
 from edgebench.errors import DeviceError
 from edgebench.storage import sha256_bytes
 
@@ -26,6 +27,7 @@ while read -r key value unit; do [ "$key" = MemTotal: ] && echo "memory_kib=$val
 echo "board=$(cat /proc/device-tree/model)"
 echo "cpu=$(cpu 'model name')"
 echo "vendor=$(cpu vendor_id)"
+echo "implementer=$(cpu 'CPU implementer')"
 echo "flags=$(cpu 'flags|Features')"
 echo "governor=$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor)"
 echo "machine=$(cat /etc/machine-id)"
@@ -33,7 +35,7 @@ echo "os=$(grep ^PRETTY_NAME= /etc/os-release)"
 echo "tegra=$(head -n 1 /etc/nv_tegra_release)"
 echo "home=${XDG_CACHE_HOME:-$HOME/.cache}"
 if command -v getprop >/dev/null; then for name in ro.product.manufacturer ro.product.model ro.soc.model \\
-  ro.product.cpu.abi ro.build.version.release ro.serialno ro.kernel.qemu ro.boot.qemu
+  ro.product.cpu.abi ro.build.version.release ro.serialno ro.kernel.qemu ro.boot.qemu ro.hardware
 do echo "$name=$(getprop $name)"; done; echo "phone_folder="TEMPORARY; fi
 echo told=all
 """.replace("TEMPORARY", TEMPORARY)
@@ -70,7 +72,7 @@ def as_facts(told: Mapping[str, str], uri: str) -> DeviceFacts:
         cores=cores,
         memory_bytes=memory,
         system=told.get("kernel", "unknown"),
-        emulated=_emulated(told),
+        emulated=bool(emulation(told)),
         extra={**_extra(told), "fingerprint": fingerprint(identity, processor, architecture, cores, memory)},
     )
 
@@ -106,19 +108,9 @@ def _extra(told: Mapping[str, str]) -> dict[str, str]:
         "os": told.get("os", "").partition("=")[2].strip("\"'"),
         "android": told.get("ro.build.version.release", ""),
         "abi": told.get("ro.product.cpu.abi", ""),
+        "emulated_by": emulation(told),
     }
     if release:
         extra["jetson_linux"] = f"{release[1]}.{release[2]}"
         extra["jetpack"] = _JETPACK.get(release[1], "")
     return {key: value for key, value in extra.items() if value}
-
-
-def _emulated(told: Mapping[str, str]) -> bool:
-    """Return whether the processor is made by software.
-
-    Android's emulator says so itself; under qemu-user an ARM system reads its host's /proc/cpuinfo.
-    """
-    foreign = told.get("architecture", "").startswith(("aarch64", "arm")) and told.get("vendor", "").endswith(
-        ("GenuineIntel", "AuthenticAMD")
-    )
-    return foreign or "1" in (told.get("ro.kernel.qemu"), told.get("ro.boot.qemu"))

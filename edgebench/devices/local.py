@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from edgebench.devices.emulation import emulation
 from edgebench.devices.facts import fingerprint, instructions
 from edgebench.devices.process import communicate, end_group_with, started, text
 from edgebench.devices.transport import Completed
@@ -43,7 +44,12 @@ class LocalDevice:
             cores=_cores(),
             memory_bytes=_memory_bytes(),
             system=f"{platform.system()} {platform.release()}",
-            extra={**_extra(Path("/")), "fingerprint": _fingerprint(Path("/"))},
+            emulated=bool(emulated_by := _emulation(Path("/"))),
+            extra={
+                **_extra(Path("/")),
+                **({"emulated_by": emulated_by} if emulated_by else {}),
+                "fingerprint": _fingerprint(Path("/")),
+            },
         )
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
@@ -132,6 +138,18 @@ def _extra(root: Path) -> dict[str, str]:
         governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
         extra["governor"] = governor.read_text().strip()
     return extra
+
+
+def _emulation(root: Path) -> str:
+    """Return by what this machine's processor is emulated, empty where it is not."""
+    told = {"architecture": platform.machine()}
+    names = {"vendor_id": "vendor", "CPU implementer": "implementer", "model name": "cpu"}
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in names:
+                told.setdefault(names[name.strip()], value.strip())
+    return emulation(told)
 
 
 def _fingerprint(root: Path) -> str:
