@@ -55,6 +55,10 @@ class Channels:
         """How many values of a channel are watched per sample."""
         return math.ceil(self.places / self.step)
 
+    def rows(self, value: NDArray[Any]) -> NDArray[Any]:
+        """Return one sample of the tensor as [channels, places]."""
+        return value.reshape(self.count, -1) if self.first else value.reshape(-1, self.count).T
+
 
 Tensor = TypeVar("Tensor", bound=Hashable)
 """How a format names a tensor."""

@@ -61,10 +61,10 @@ class TfliteTap:
             parts.append(sampled(flat, exact=self.exact))
             if name in self.channels:
                 own = self.channels[name]
-                rows = flat.reshape(-1, own.count)  # the last axis, or the only one that is not 1
-                taken.append(rows[:: own.step].T.reshape(-1))
-                lowest.append(rows.min(axis=0))
-                highest.append(rows.max(axis=0))
+                rows = own.rows(flat)
+                taken.append(rows[:, :: own.step].reshape(-1))
+                lowest.append(rows.min(axis=1))
+                highest.append(rows.max(axis=1))
         return np.concatenate([*parts, *taken, *lowest, *highest])
 
 

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebench.artifact import Artifact, read_manifest
+from edgebench.artifact import Artifact
 from edgebench.calibration.target import Target, local_target
 from edgebench.datasets import Dataset, Preprocessing, preprocess
-from edgebench.errors import EdgebenchError, ExportError, InputError, MeasurementError, ModelError
-from edgebench.exporters.converters import CONVERTERS, ConversionJob
-from edgebench.exporters.inspect import adopt, format_of
+from edgebench.errors import EdgebenchError, InputError, MeasurementError
+from edgebench.exporters.converters import ConversionJob
+from edgebench.exporters.inspect import format_of
 from edgebench.exporters.source import Source
 from edgebench.exporters.worker import run_worker
 from edgebench.ladder.answers import read_answers
 from edgebench.ladder.blame import Findings, blame
+from edgebench.ladder.files import adopted, converted, declares, fp32_beside
 from edgebench.ladder.preprocessing import fit_input, hypotheses
 from edgebench.ladder.record import Anatomy, Hypothesis, Ladder, RangeFit, Step
 from edgebench.ladder.rungs import Answered, gain_p_value, rungs, top1
 from edgebench.ladder.target import target_answers
 from edgebench.progress import Progress, silent
-from edgebench.storage import from_plain, scratch_folder, sha256_path, storage_errors, to_plain
+from edgebench.storage import from_plain, scratch_folder, storage_errors, to_plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,12 +75,12 @@ class _Climb:
     def ladder(self) -> Ladder:
         """Compute the rungs from the top down, look into the files, and judge."""
         request = self.request
-        artifact = self._manifest(request.quantized)
-        fp32 = request.fp32 or self._beside(artifact)
+        artifact = adopted(request.quantized, self.notes)
+        fp32 = request.fp32 or fp32_beside(request.quantized, artifact, self.notes)
         steps = request.preprocessing
         if steps is None:
-            told = fp32 is not None and read_manifest(fp32) is not None
-            steps = self._manifest(fp32).preprocessing if fp32 and told else artifact.preprocessing
+            told = fp32 is not None and declares(fp32)
+            steps = adopted(fp32, self.notes).preprocessing if fp32 and told else artifact.preprocessing
         chosen = _chosen(request.data, request.samples)
         inputs = preprocess(request.data, steps, chosen)
         samples = self._write("samples", inputs)
@@ -96,7 +97,7 @@ class _Climb:
             anatomy=anatomy,
             hypotheses=_judged(tried, framework, others, labels),
             input_fit=fit,
-            declared=_difference(artifact.preprocessing, steps) if self._declares() else None,
+            declared=_difference(artifact.preprocessing, steps) if declares(request.quantized) else None,
             saturates=local_target() is Target.X86_AVX2,
         )
         self._tell_what_is_missing(labels)
@@ -115,62 +116,11 @@ class _Climb:
             notes=(*self.notes, *anatomy.notes),
         )
 
-    # --- files ----------------------------------------------------------------------------------
-
-    def _manifest(self, path: Path) -> Artifact:
-        """Return what a file says of itself, with what its manifest says of its preprocessing."""
-        if not path.is_file():
-            raise InputError(f"{path}: no such file", hint="name a .onnx or .tflite file")
-        written = read_manifest(path)
-        if written is not None and written.sha256 == sha256_path(path):
-            return written
-        if written is None:
-            return adopt(path)
-        self.notes.append(f"{path.name} differs from its manifest's SHA-256: it was changed after its export")
-        return adopt(path, preprocessing=written.preprocessing)
-
-    def _declares(self) -> bool:
-        """Whether the quantized file has a manifest, which declares a preprocessing, be it none."""
-        return read_manifest(self.request.quantized) is not None
-
-    def _beside(self, artifact: Artifact) -> Path | None:
-        """Return the fp32 file of the same name, source and format in the quantized file's folder."""
-        path = self.request.quantized
-        candidate = path.with_name(path.name.replace(f".{artifact.precision}.", ".fp32."))
-        if candidate == path or not candidate.exists():
-            return None
-        written = read_manifest(candidate)
-        if written is None or written.source != artifact.source:
-            return None
-        self.notes.append(f"exported fp32: {candidate.name}, which lies beside {path.name}")
-        return candidate
-
-    def _convert(self, artifact: Artifact, samples: Path) -> Path | None:
-        source, out = self.request.source, self.folder / f"made{self.request.quantized.suffix}"
-        if (source.kind, artifact.format) not in CONVERTERS:
-            self.notes.append(f"{source.kind} is not converted to {artifact.format}: no exported fp32 rung")
-            return None
-        self.progress(f"convert to {artifact.format}")
-        job = ConversionJob(source=source, out=out, samples=samples)
-        try:
-            run_worker(
-                "edgebench.exporters.stages:convert",
-                {"job": to_plain(job), "format": artifact.format.value},
-                what=f"converting {source.model} to {artifact.format}",
-            )
-        except (ExportError, ModelError) as err:
-            self.notes.append(f"no exported fp32 rung: {err.message}")
-            return None
-        self.notes.append("exported fp32: made now, since none was given and none lies beside the artifact")
-        return out
-
     def _write(self, name: str, arrays: Sequence[Array]) -> Path:
         path = self.folder / f"{name}.npz"
         with storage_errors(path):
             np.savez(path, **{f"in_{index}": array for index, array in enumerate(arrays)})  # type: ignore[arg-type]
         return path
-
-    # --- rungs ----------------------------------------------------------------------------------
 
     def _framework(
         self, samples: Path, tries: dict[str, tuple[Array, ...]]
@@ -189,11 +139,17 @@ class _Climb:
         self, artifact: Artifact, fp32: Path | None, samples: Path, inputs: Sequence[Array]
     ) -> list[Answered]:
         answered = []
-        fp32 = fp32 or self._convert(artifact, samples)
+        if fp32 is None:
+            job = ConversionJob(source=self.request.source, out=self._made(), samples=samples)
+            fp32 = converted(job, artifact.format, self.notes, self.progress)
         if fp32 is not None:
             answered.append(self._on_host(Step.EXPORTED, fp32, samples))
         answered.append(self._on_host(Step.QUANTIZED, self.request.quantized, samples))
         return answered + self._on_target(Step.TARGET, artifact, inputs)
+
+    def _made(self) -> Path:
+        """Return where the fp32 file lies where it is made now."""
+        return self.folder / f"made{self.request.quantized.suffix}"
 
     def _on_host(self, step: Step, path: Path, samples: Path) -> Answered:
         self.progress(step.value)
@@ -221,7 +177,7 @@ class _Climb:
     def _as_declared(self, artifact: Artifact, steps: Preprocessing, chosen: list[int]) -> list[Answered]:
         if artifact.preprocessing == steps:
             return []
-        if not self._declares():
+        if not declares(self.request.quantized):
             self.notes.append(f"{artifact.id} has no manifest: it declares no preprocessing of its own")
             return []
         try:
@@ -234,8 +190,7 @@ class _Climb:
     def _anatomy(self, artifact: Artifact, fp32: Path | None, inputs: Sequence[Array]) -> Anatomy:
         """Return what the files show; an artifact that cannot be taken apart is a note."""
         self.progress("layers")
-        made = self.folder / f"made{self.request.quantized.suffix}"
-        beside = fp32 or (made if made.exists() else None)
+        beside = fp32 or (self._made() if self._made().exists() else None)
         if beside is not None and format_of(beside) is not artifact.format:
             self.notes.append(f"{beside.name} is of another format: layers are compared within one format")
             beside = None

@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
+from edgebench.calibration.attention import steps
+from edgebench.calibration.channels import all_channels
 from edgebench.exporters.onnx_file import read_onnx
 from edgebench.ladder.answers import plain_session
 from edgebench.ladder.noise import Noise, worst
-from edgebench.ladder.record import Anatomy, Layer, Mismatch
+from edgebench.ladder.onnx_pairs import has_wide_weights, input_names, input_range, mismatches, readers_of
+from edgebench.ladder.record import Anatomy, Layer
 from edgebench.ladder.scaled import scaled_notes
+from edgebench.ladder.worst import Widths
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
     from edgebench.exporters.samples import Array
 
 _GIVEN = "edgebench_given_"
-_SEVEN_BITS = 64
-"""The largest magnitude of a 7-bit weight."""
 
 Views = Mapping[str, Sequence[str]]
 """Tensor of the fp32 graph → the tensors of the quantized graph that hold its final values."""
@@ -44,9 +46,9 @@ def onnx_anatomy(fp32: Path | None, quantized: Path, samples: Sequence[Array]) -
     layers, notes = _layers(read_onnx(fp32), network, samples) if fp32 else ((), ())
     return Anatomy(
         layers=layers,
-        mismatches=tuple(_mismatches(network)),
-        input_range=_input_range(network),
-        wide_weights=_has_wide_weights(network),
+        mismatches=mismatches(network),
+        input_range=input_range(network),
+        wide_weights=has_wide_weights(network),
         notes=notes,
     )
 
@@ -63,15 +65,17 @@ def _layers(
     views = _views(fp32, quantized)
     if not views:
         return (), ("no tensor has one name in the fp32 and the quantized file: no layers are compared",)
-    plain = _with_outputs(fp32, [name for name in views if name not in _inputs(fp32)])
+    plain = _with_outputs(fp32, [name for name in views if name not in input_names(fp32)])
     full = _with_outputs(quantized, [view for given in views.values() for view in given])
-    views, cuts = _alike(views, plain, full, samples)
+    views, cuts, shapes = _alike(views, plain, full, samples)
+    widths = Widths(all_channels(steps(fp32), shapes, [tensor.name for tensor in fp32.graph.initializer]))
     pieces = _with_outputs(_cut(quantized, views, cuts), [view for name in views for view in views[name]])
-    errors = _measured(views, cuts, (plain, full, pieces), samples)
+    errors = _measured(views, cuts, (plain, full, pieces), samples, widths)
     made = {name: node for node in fp32.graph.node for name in node.output}
     parents = {name: _sources(name, made, set(views)) for name in views}
-    layers = tuple(_layer(name, made.get(name), parents[name], errors) for name in views)
-    return layers, scaled_notes(name for node in quantized.graph.node for name in node.output)
+    layers = {name: _layer(name, made.get(name), parents[name], errors) for name in views}
+    scaled = scaled_notes(name for node in quantized.graph.node for name in node.output)
+    return tuple(layers.values()), (*scaled, *widths.notes(layers))
 
 
 def _layer(name: str, node: NodeProto | None, parents: Sequence[str], errors: _Errors) -> Layer:
@@ -91,10 +95,10 @@ def _layer(name: str, node: NodeProto | None, parents: Sequence[str], errors: _E
 
 def _views(fp32: ModelProto, quantized: ModelProto) -> Views:
     """Return the tensors that both graphs have, in the fp32 graph's order, and where to look at each."""
-    readers = _readers(quantized)
-    known = {name for node in quantized.graph.node for name in node.output} | set(_inputs(quantized))
+    readers = readers_of(quantized)
+    known = {name for node in quantized.graph.node for name in node.output} | set(input_names(quantized))
     made = [name for node in fp32.graph.node if node.op_type != "Constant" for name in node.output]
-    names = dict.fromkeys([*_inputs(fp32), *made])
+    names = dict.fromkeys([*input_names(fp32), *made])
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         if name not in known or not name:
@@ -106,7 +110,7 @@ def _views(fp32: ModelProto, quantized: ModelProto) -> Views:
             for after in readers.get(node.output[0], ())
             if after.op_type == "DequantizeLinear"
         ]
-        if pairs or name not in _inputs(fp32):
+        if pairs or name not in input_names(fp32):
             found[name] = tuple(dict.fromkeys(pairs)) or (name,)
     return found
 
@@ -117,7 +121,7 @@ def _cut(quantized: ModelProto, views: Views, cuts: Sequence[str]) -> ModelProto
     The pair behind a tensor still quantizes what this graph makes of it, so that a layer has the error
     of its weights, its arithmetic and its own output's rounding, and none of its inputs'.
     """
-    inputs, cutting = set(_inputs(quantized)), set(cuts)
+    inputs, cutting = set(input_names(quantized)), set(cuts)
     values = {name: name if name in inputs else _GIVEN + name for name in views if name in cutting | inputs}
     fed = {view: values[name] for name in values for view in (name, *views[name])}
     pairs = {view for name in values for view in views[name]}
@@ -138,8 +142,10 @@ def _cut(quantized: ModelProto, views: Views, cuts: Sequence[str]) -> ModelProto
     return piece
 
 
-def _alike(views: Views, plain: Any, full: Any, samples: Sequence[Array]) -> tuple[Views, list[str]]:
-    """Return the float tensors that have one shape in both graphs, and those that are float32 in both."""
+def _alike(
+    views: Views, plain: Any, full: Any, samples: Sequence[Array]
+) -> tuple[Views, list[str], dict[str, tuple[int, ...]]]:
+    """Return the float tensors that have one shape in both graphs, those that are float32 in both, shapes."""
     feeds = _feeds(plain, samples, 0)
     wanted = {**_run(plain, feeds), **feeds}
     got = _run(full, _feeds(full, samples, 0))
@@ -150,13 +156,20 @@ def _alike(views: Views, plain: Any, full: Any, samples: Sequence[Array]) -> tup
         and wanted[name].shape == got[given[0]].shape
     }
     single = [name for name, given in kept.items() if wanted[name].dtype == got[given[0]].dtype == np.float32]
-    return kept, single
+    return kept, single, {name: wanted[name].shape for name in kept}
 
 
 def _measured(
-    views: Views, cuts: Sequence[str], sessions: tuple[Any, Any, Any], samples: Sequence[Array]
+    views: Views,
+    cuts: Sequence[str],
+    sessions: tuple[Any, Any, Any],
+    samples: Sequence[Array],
+    widths: Widths[str],
 ) -> _Errors:
-    """Return the errors over all samples. sessions: the fp32 graph, the quantized one, its pieces."""
+    """Return the errors over all samples, which `widths` sees too.
+
+    sessions: the fp32 graph, the quantized one, its pieces.
+    """
     plain, full, pieces = sessions
     total = {name: [Noise() for _ in given] for name, given in views.items()}
     alone = {name: [Noise() for _ in views[name]] for name in cuts}
@@ -167,6 +180,8 @@ def _measured(
         given = {_GIVEN + name: array for name, array in wanted.items() if _GIVEN + name in takes}
         got = _run(full, _feeds(full, samples, index))
         own = _run(pieces, {**_feeds(full, samples, index), **given})
+        for name in views:
+            widths.add(name, wanted[name])
         for noises, values in ((total, got), (alone, own)):
             for name, places in noises.items():
                 for view, noise in zip(views[name], places, strict=True):
@@ -214,79 +229,3 @@ def _sources(name: str, made: Mapping[str, NodeProto], known: set[str]) -> list[
         elif above in made:
             todo += made[above].input
     return found
-
-
-def _inputs(network: ModelProto) -> list[str]:
-    return [entry.name for entry in network.graph.input]
-
-
-def _readers(network: ModelProto) -> dict[str, list[NodeProto]]:
-    found: dict[str, list[NodeProto]] = {}
-    for node in network.graph.node:
-        for name in node.input:
-            found.setdefault(name, []).append(node)
-    return found
-
-
-# --- what the file itself says ---------------------------------------------------------------------
-
-
-def _constants(network: ModelProto) -> dict[str, TensorProto]:
-    return {tensor.name: tensor for tensor in network.graph.initializer}
-
-
-def _mismatches(network: ModelProto) -> list[Mismatch]:
-    constants, readers, found = _constants(network), _readers(network), []
-    for node in network.graph.node:
-        if node.op_type != "QuantizeLinear":
-            continue
-        for after in readers.get(node.output[0], ()):
-            if after.op_type != "DequantizeLinear":
-                continue
-            pairs = [
-                (constants.get(a), constants.get(b))
-                for a, b in zip(node.input[1:], after.input[1:], strict=False)
-            ]
-            values = [(numpy_helper.to_array(a), numpy_helper.to_array(b)) for a, b in pairs if a and b]
-            if values and any(not np.array_equal(a, b) for a, b in values):
-                scales = [float(array.ravel()[0]) for array in values[0]]
-                found.append(Mismatch(node.input[0], scales[0], scales[1]))
-    return found
-
-
-def _input_range(network: ModelProto) -> tuple[str, float, float] | None:
-    """Return the first input's name and the range of the QuantizeLinear that reads it, where one does."""
-    constants, readers = _constants(network), _readers(network)
-    todo = [(name, name) for name in _inputs(network)[:1]]
-    while todo:
-        first, name = todo.pop()
-        for node in readers.get(name, ()):
-            if node.op_type == "QuantizeLinear" and node.input[1] in constants:
-                return (first, *_range(node, constants))
-            if node.op_type in ("Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Cast"):
-                todo.append((first, node.output[0]))
-    return None
-
-
-def _range(node: NodeProto, constants: Mapping[str, TensorProto]) -> tuple[float, float]:
-    scale = float(numpy_helper.to_array(constants[node.input[1]]).ravel()[0])
-    zero, limits = 0.0, np.iinfo(np.uint8)
-    if len(node.input) > 2 and node.input[2] in constants:  # noqa: PLR2004 - the optional zero point
-        point = numpy_helper.to_array(constants[node.input[2]])
-        zero, limits = float(point.ravel()[0]), np.iinfo(point.dtype)
-    return scale * (limits.min - zero), scale * (limits.max - zero)
-
-
-def _has_wide_weights(network: ModelProto) -> bool:
-    """Whether 8×8-bit products can overflow 16 bits: 8-bit activations beside int8 weights over 7 bits."""
-    constants = _constants(network)
-    narrow = any(
-        constants[node.input[2]].data_type in (TensorProto.UINT8, TensorProto.INT8)
-        for node in network.graph.node
-        if node.op_type == "QuantizeLinear" and len(node.input) > 2 and node.input[2] in constants  # noqa: PLR2004 - likewise
-    )
-    return narrow and any(
-        int(np.abs(numpy_helper.to_array(tensor).astype(np.int16)).max(initial=0)) > _SEVEN_BITS
-        for tensor in constants.values()
-        if tensor.data_type == TensorProto.INT8
-    )

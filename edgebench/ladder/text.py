@@ -8,10 +8,9 @@ from edgebench.ladder.blame import fit_words, short_name
 from edgebench.ladder.noise import EXACT_DB
 from edgebench.ladder.preprocessing import misfits
 from edgebench.ladder.record import Hypothesis, Ladder, Layer, Rung
+from edgebench.ladder.worst import worst_layers
 from edgebench.reports.units import NONE, fixed, number
 
-WORST = 8
-"""Layers that are shown."""
 _TRIED = 3
 
 
@@ -27,16 +26,6 @@ def ladder_text(found: Ladder) -> str:
         parts += ["", fit_words(found.input_fit)]
     parts += ["", f"blame    {found.blame.sentence}", *(f"         {line}" for line in found.blame.evidence)]
     return "\n".join(parts)
-
-
-def worst_layers(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers that hurt most, in execution order."""
-    ordered = sorted(layers, key=lambda layer: (_own(layer), -layer.added))[:WORST]
-    return [layer for layer in layers if layer in ordered]
-
-
-def _own(layer: Layer) -> float:
-    return layer.accumulated_db if layer.alone_db is None else layer.alone_db
 
 
 def _rung(rung: Rung) -> tuple[str, ...]:

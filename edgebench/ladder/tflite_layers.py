@@ -7,7 +7,7 @@ A layer cannot be run by itself there; how much noise it adds to that of its inp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebench.artifact import Quantization
+from edgebench.calibration.attention_masks import tflite_steps
+from edgebench.calibration.channels import all_channels
+from edgebench.calibration.tflite_graph import Operator, TfliteGraph
 from edgebench.exporters.real_values import stored_values
 from edgebench.exporters.tflite_file import tensor_specs
 from edgebench.ladder.answers import plain_interpreter
 from edgebench.ladder.noise import Noise
 from edgebench.ladder.record import Anatomy, Layer
 from edgebench.ladder.scaled import scaled_notes
+from edgebench.ladder.worst import Widths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,19 +35,12 @@ _PLAIN = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
 @dataclass(frozen=True, slots=True)
-class _Operator:
-    name: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Graph:
-    """An interpreter that keeps its tensors, and the file's operators in their order."""
+    """An interpreter that keeps its tensors, and the file itself."""
 
     interpreter: Any
     tensors: dict[int, dict[str, Any]]
-    operators: tuple[_Operator, ...]
+    file: TfliteGraph
 
     def run(self, samples: Sequence[Array], index: int) -> None:
         """Compute one sample."""
@@ -62,9 +59,15 @@ class _Graph:
 
     def made(self) -> dict[str, int]:
         """Return the names of the operators' results and where they lie, where a name is used once."""
-        indices = [index for operator in self.operators for index in operator.outputs]
+        indices = [index for operator in self.file.operators for index in operator.outputs]
         names = [self.tensors[index]["name"] for index in indices]
         return {name: index for name, index in zip(names, indices, strict=True) if names.count(name) == 1}
+
+    def widths(self, tensors: Iterable[int]) -> Widths[int]:
+        """Return what keeps the extremes of the channels of some tensors."""
+        shapes = {index: tuple(map(int, self.tensors[index]["shape"])) for index in tensors}
+        constants = [index for index in range(len(self.file)) if self.file.is_constant(index)]
+        return Widths(all_channels(tflite_steps(self.file), shapes, constants))
 
 
 def tflite_anatomy(fp32: Path | None, quantized: Path, samples: Sequence[Array]) -> Anatomy:
@@ -90,28 +93,30 @@ def _layers(
     }
     if not pairs:
         return (), ("no tensor has one name in the fp32 and the quantized file: no layers are compared",)
-    noises = {index: Noise() for index in pairs}
+    noises, widths = {index: Noise() for index in pairs}, fp32.widths(pairs)
     for sample in range(len(samples[0])):
         fp32.run(samples, sample)
         quantized.run(samples, sample)
         for index, other in pairs.items():
-            noises[index].add(fp32.value(index), quantized.value(other))
-    layers = tuple(
-        _layer(fp32, operator, index, noises)
-        for operator in fp32.operators
+            wanted_value = fp32.value(index)
+            noises[index].add(wanted_value, quantized.value(other))
+            widths.add(index, wanted_value)
+    layers = {
+        index: _layer(fp32, operator, index, noises)
+        for operator in fp32.file.operators
         for index in operator.outputs
         if index in noises
-    )
-    return layers, scaled_notes(got)
+    }
+    return tuple(layers.values()), (*scaled_notes(got), *widths.notes(layers))
 
 
-def _layer(graph: _Graph, operator: _Operator, index: int, noises: dict[int, Noise]) -> Layer:
+def _layer(graph: _Graph, operator: Operator, index: int, noises: dict[int, Noise]) -> Layer:
     before = max((noises[i].ratio for i in operator.inputs if i in noises), default=0.0)
     noise, name = noises[index], str(graph.tensors[index]["name"])
     return Layer(
         tensor=name,
-        operator=operator.name,
-        node=f"{operator.name} {graph.operators.index(operator)}",
+        operator=operator.kind,
+        node=f"{operator.kind} {graph.file.operators.index(operator)}",
         accumulated_db=noise.sqnr_db,
         alone_db=None,
         max_abs_error=noise.largest,
@@ -123,7 +128,7 @@ def _input_range(graph: _Graph) -> tuple[str, float, float] | None:
     """Return the first input's name and the range of its own or its QUANTIZE's integers, where it has one."""
     detail = graph.interpreter.get_input_details()[0]
     index = int(detail["index"])
-    reader = next((o for o in graph.operators if o.name == "QUANTIZE" and index in o.inputs), None)
+    reader = next((o for o in graph.file.operators if o.kind == "QUANTIZE" and index in o.inputs), None)
     held = graph.tensors[index if reader is None else reader.outputs[0]]
     scale, zero_point = held["quantization"]
     kind = np.dtype(held["dtype"])
@@ -135,21 +140,6 @@ def _input_range(graph: _Graph) -> tuple[str, float, float] | None:
 
 
 def _open(path: Path) -> _Graph:
-    from ai_edge_litert import schema_py_generated as schema
-
     interpreter = plain_interpreter(path, kernels=_PLAIN, keep=True)
-    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
-    body = model.Subgraphs(0)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    operators = []
-    for place in range(body.OperatorsLength()):
-        operator = body.Operators(place)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        name = names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "custom")
-        ends = [
-            tuple(int(i) for i in (indices if isinstance(indices, np.ndarray) else ()))
-            for indices in (operator.InputsAsNumpy(), operator.OutputsAsNumpy())
-        ]
-        operators.append(_Operator(name, ends[0], ends[1]))
     details = {int(detail["index"]): detail for detail in interpreter.get_tensor_details()}
-    return _Graph(interpreter, details, tuple(operators))
+    return _Graph(interpreter, details, TfliteGraph(path.read_bytes()))
