@@ -184,7 +184,8 @@ def _placed(measurement: Measurement, folder: str) -> Measurement:
     accuracy = measurement.accuracy
     if accuracy is not None:
         accuracy = replace(accuracy, outputs=f"{folder}/{accuracy.outputs}")
-    return replace(measurement, sessions=sessions, accuracy=accuracy)
+    workloads = measurement.workloads.below(folder)
+    return replace(measurement, sessions=sessions, accuracy=accuracy, workloads=workloads)
 
 
 def _environments(parts: Sequence[Evidence]) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEAST_POWER_READINGS = 10
 """Readings of a power from which an energy is drawn; with fewer, one peak would decide."""
 
-_PATTERNS = (
+METER_FILES = (
     "proc/uptime",
     "sys/class/powercap/*/name",
     "sys/class/powercap/*/energy_uj",
@@ -43,6 +43,8 @@ _PATTERNS = (
     "sys/class/power_supply/*/energy_now",
     "sys/class/power_supply/*/voltage_now",
 )
+"""The files of all meters: their names, which stay, and what they show."""
+
 _UNCONNECTED = "NC"
 
 
@@ -116,7 +118,8 @@ def read_energy(
     go on beside one long command. root: another tree in place of the machine's own. Raises DeviceError.
     """
     return tuple(
-        _reading(files) for files in read_files(machine, _PATTERNS, root=root, times=times, every_s=every_s)
+        as_reading(files)
+        for files in read_files(machine, METER_FILES, root=root, times=times, every_s=every_s)
     )
 
 
@@ -169,7 +172,8 @@ def _integrated(series: Sequence[tuple[float, Meter]]) -> Energy:
     return Energy(meter.name, meter.source, meter.scope, joules, duration, method, why)
 
 
-def _reading(files: SysFiles) -> EnergyReading:
+def as_reading(files: SysFiles) -> EnergyReading:
+    """Return what the meters show, from the content of `METER_FILES` at one time."""
     meters = (*_powercap(files), *_hwmon(files), *_iio(files), *_batteries(files))
     uptime = (files.text("proc/uptime") or "0").split()[0]
     absent = (

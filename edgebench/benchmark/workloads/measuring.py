@@ -17,7 +17,8 @@ from edgebench.benchmark.inputs import Grouping, calls, grouping
 from edgebench.benchmark.measuring import LATENCY_SAMPLES, Measurer, timing_of
 from edgebench.benchmark.raw_files import read_record, write_raw
 from edgebench.benchmark.workloads.asked import WorkloadsAsked
-from edgebench.benchmark.workloads.records import Process
+from edgebench.benchmark.workloads.metering import Meters
+from edgebench.benchmark.workloads.records import Energy, Process
 from edgebench.errors import MeasurementError
 from edgebench.storage import sha256_path
 
@@ -41,6 +42,7 @@ class Bench:
     asked: WorkloadsAsked
     artifact: Artifact
     model: Path
+    meters: Meters
 
     def grouping(self, batch: int) -> Grouping:
         """Return how the model takes `batch` samples a call; of another size where it leaves no choice."""
@@ -99,6 +101,13 @@ def _process(result: AgentResult, started: str, artifact: Artifact, batch: int) 
         )
     except (KeyError, TypeError, ValueError) as err:
         raise MeasurementError(f"the agent's result lacks what it should tell: {err!r}") from err
+
+
+def energy_of(bench: Bench, result: AgentResult) -> Energy | None:
+    """Return the energy of a stream; None where no meter tells it."""
+    count = len(bench.meters.watched())
+    texts = [one[:count] for one in result.meta.get("watched") or []]
+    return bench.meters.used(texts, elapsed_ns(result)) if count else None
 
 
 def stream_columns(result: AgentResult) -> dict[str, np.ndarray]:

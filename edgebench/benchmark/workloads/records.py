@@ -7,7 +7,7 @@ the run's folder; percentiles, rates and windows are computed from them, never s
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgebench.benchmark.timing import Timing
 
@@ -127,10 +127,24 @@ class LoadRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the kernel told between two calls. at_ns: since the first call's start.
+
+    waited_ns: how long the calling thread had stood ready without a core until then. clock_khz: of its first
+    core. None where the system does not tell.
+    """
+
+    at_ns: int
+    waited_ns: int | None
+    clock_khz: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SoakRun:
     """Calls in a row for minutes. window_s: the width of the windows in which they are looked at.
 
     elapsed_ns: of the calls; raw: one row per call, its start since the first call's, and its latency.
+    looks: before the first call, and at the end of each window.
     """
 
     process: Process
@@ -140,6 +154,7 @@ class SoakRun:
     elapsed_ns: int
     raw: str
     energy: Energy | None = None
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +193,13 @@ class Workloads:
     soaks: tuple[SoakRun, ...] = ()
     profiles: tuple[ProfileRun, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
+
+    def below(self, folder: str) -> Workloads:
+        """Return the same, its raw files in `folder`, below the run's own."""
+        return replace(
+            self,
+            throughput=tuple(replace(run, raw=f"{folder}/{run.raw}") for run in self.throughput),
+            scenarios=tuple(replace(run, raw=f"{folder}/{run.raw}") for run in self.scenarios),
+            soaks=tuple(replace(run, raw=f"{folder}/{run.raw}") for run in self.soaks),
+            profiles=tuple(replace(run, raw=f"{folder}/{run.raw}") for run in self.profiles),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from edgebench.benchmark.agent_run import AgentResult
 from edgebench.benchmark.workloads import mlperf
 from edgebench.benchmark.workloads.asked import ScenarioAsked
-from edgebench.benchmark.workloads.measuring import Bench, elapsed_ns, stream_columns
+from edgebench.benchmark.workloads.measuring import Bench, elapsed_ns, energy_of, stream_columns
 from edgebench.benchmark.workloads.records import (
     Cache,
     LoadRun,
+    Look,
     Process,
     ProfileRun,
     Scenario,
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from edgebench.benchmark.raw_files import Columns
 
 PROFILED_CALLS = 200
+_SCHEDSTAT = "/proc/self/schedstat"
+"""The kernel's count of the calling thread's time: on a core, and ready without one, nanoseconds."""
+
 _LONGER = 3.0
 """Times the duration after which a stream ends even if it is short of queries."""
 
@@ -41,9 +46,10 @@ def throughput(bench: Bench, batch: int, threads: int, index: int) -> Throughput
     def told(process: Process, result: AgentResult, raw: str) -> tuple[ThroughputRun, Columns]:
         columns = stream_columns(result)
         calls = len(columns["latency_ns"])
-        return ThroughputRun(process, index, calls, calls * batch, elapsed_ns(result), raw), columns
+        run = ThroughputRun(process, index, calls, calls * batch, elapsed_ns(result), raw)
+        return replace(run, energy=energy_of(bench, result)), columns
 
-    settings = {**_stream(bench.asked.duration_s), "threads": threads}
+    settings = {**_stream(bench.asked.duration_s), "threads": threads, "watch": bench.meters.watched()}
     name = f"throughput.b{batch}.t{threads}.s{index}"
     lasts_s = _LONGER * bench.asked.duration_s
     return bench.run(name, ThroughputRun, settings, told, batch=batch, lasts_s=lasts_s)
@@ -66,9 +72,27 @@ def soak(bench: Bench) -> SoakRun:
     def told(process: Process, result: AgentResult, raw: str) -> tuple[SoakRun, Columns]:
         columns = stream_columns(result)
         calls = len(columns["latency_ns"])
-        return SoakRun(process, calls, asked_s, window_s, elapsed_ns(result), raw), columns
+        run = SoakRun(process, calls, asked_s, window_s, elapsed_ns(result), raw)
+        return replace(run, energy=energy_of(bench, result), looks=_looks(result, window_s)), columns
 
-    return bench.run("soak", SoakRun, _stream(asked_s), told, lasts_s=asked_s)
+    first = bench.measurer.cores[0] if bench.measurer.cores else 0
+    clock = f"/sys/devices/system/cpu/cpu{first}/cpufreq/scaling_cur_freq"
+    settings = {**_stream(asked_s), "watch": [*bench.meters.watched(), _SCHEDSTAT, clock]}
+    return bench.run("soak", SoakRun, settings, told, lasts_s=asked_s)
+
+
+def _looks(result: AgentResult, window_s: float) -> tuple[Look, ...]:
+    """Return the first reading, and the first one at or after each window's end."""
+    times, texts = result.arrays["watch_ns"].astype(np.int64), result.meta["watched"]
+    last = int(times[-1] // (window_s * 1e9))
+    wanted = [0, *np.searchsorted(times, (np.arange(last) + 1) * window_s * 1e9)]
+    return tuple(Look(int(times[i]), _field(texts[i][-2], 1), _field(texts[i][-1], 0)) for i in wanted)
+
+
+def _field(text: str | None, place: int) -> int | None:
+    """Return a whole number in a file's text, None where it is not there."""
+    words = (text or "").split()
+    return int(words[place]) if len(words) > place and words[place].isdecimal() else None
 
 
 def profile(bench: Bench) -> ProfileRun:

@@ -14,6 +14,7 @@ from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.workloads import steps
 from edgebench.benchmark.workloads.asked import ScenarioAsked, WorkloadsAsked
 from edgebench.benchmark.workloads.measuring import AGENT_WORKLOADS, Bench
+from edgebench.benchmark.workloads.metering import find_meters
 from edgebench.benchmark.workloads.records import (
     LoadRun,
     ProfileRun,
@@ -40,7 +41,8 @@ def measure_workloads(
     if asked == WorkloadsAsked(duration_s=asked.duration_s, window_s=asked.window_s):
         return {}
     measurer.host.send(AGENT_WORKLOADS, AGENT_WORKLOADS.name)
-    taken = [_Taken(Bench(measurer, asked, artifact, model)) for artifact, model in artifacts]
+    meters = find_meters(measurer.host.device, measurer.watch.root)
+    taken = [_Taken(Bench(measurer, asked, artifact, model, meters)) for artifact, model in artifacts]
     for index in range(measurer.request.sessions):
         for place in np.random.default_rng([measurer.request.seed, index, 1]).permutation(len(taken)):
             taken[place].take(taken[place].round(index))
@@ -89,6 +91,10 @@ class _Taken:
 
     def workloads(self) -> Workloads:
         """Return what was measured."""
+        metered: list[ThroughputRun | SoakRun] = [*self._of(ThroughputRun), *self._of(SoakRun)]
+        if metered and all(run.energy is None for run in metered):
+            why = self.bench.meters.absent or "no meter counted in the time of a run"
+            self.unavailable["energy"] = f"{self.bench.measurer.facts.uri} has no meter to read: {why}"
         return Workloads(
             throughput=self._of(ThroughputRun),
             scenarios=self._of(ScenarioRun),
