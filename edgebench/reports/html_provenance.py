@@ -18,6 +18,7 @@ from edgebench.benchmark.evidence import (
 from edgebench.datasets import Preprocessing
 from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.results import Results
+from edgebench.reports.sensor_words import sensor_pairs
 from edgebench.reports.units import Dimension, number, stored_text
 from edgebench.reports.verdict import Verdict
 from edgebench.reports.words import join
@@ -34,6 +35,7 @@ def provenance(evidence: Evidence, verdict: Verdict, results: Results) -> Markup
         tag("p", "What was measured, where, how, and from which files."),
         *_titled("Run", _run(evidence, verdict)),
         *(part for device in devices.values() for part in _titled(f"Device {device.uri}", _device(device))),
+        *(part for uri in devices for part in _sensors(uri, evidence.measurements)),
         *_timing(evidence.measurements),
         *_data(evidence),
         *(part for artifact in _artifacts(evidence) for part in _titled(artifact.id, _artifact(artifact))),
@@ -78,6 +80,12 @@ def _device(device: DeviceFacts) -> Pairs:
         ("system", device.system),
         *device.extra.items(),
     )
+
+
+def _sensors(uri: str, measurements: Sequence[Measurement]) -> Iterator[Markup]:
+    pairs = list(sensor_pairs([m for m in measurements if m.device.uri == uri]))
+    if pairs:
+        yield from _titled(f"Sensors of {uri}", pairs)
 
 
 def _timing(measurements: Sequence[Measurement]) -> Iterator[Markup]:
