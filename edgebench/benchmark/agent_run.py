@@ -22,7 +22,7 @@ from edgebench.errors import (
     MeasurementError,
     StorageError,
 )
-from edgebench.storage import atomic_path, sha256_path, write_bytes
+from edgebench.storage import atomic_path, sha256_bytes, write_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 AGENT = Path(__file__).with_name("agent.py")
+CONDUCTOR = Path(__file__).with_name("conductor.py")
 RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
 _PROBE_S = 60.0
 _SIGNALLED = 128
@@ -102,10 +103,14 @@ class AgentHost:
         if completed.returncode in _CRASHES and job["runtime"] == "litert" and "avoid" not in job:
             crash = f"CompiledModel ended by {_signal(completed)}"
             return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s, program=program)
-        return self._take(completed, result, local)
+        return self.take(completed, result, local)
 
-    def _take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:
-        _check_signal(completed)
+    def take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:
+        """Return the result that an agent which ended so left in `remote`; it comes by way of `local`.
+
+        Raises as `run` does.
+        """
+        check_signal(completed)
         try:
             self.device.pull(remote, local)
             content = local.read_bytes()
@@ -127,6 +132,7 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
     local.mkdir(parents=True, exist_ok=True)
     remote = workspace / AGENT.name
     device.deploy(AGENT, remote)
+    device.deploy(CONDUCTOR, workspace / CONDUCTOR.name)
     completed = device.run([device.python, str(remote), "--probe"], timeout_s=_PROBE_S)
     try:
         answer = json.loads(
@@ -140,7 +146,9 @@ def open_host(device: Device, run_folder: Path) -> AgentHost:
             "numpy and the runtimes, and ?python=/path names another interpreter",
         ) from err
     packages["python"] = str(answer.get("python"))
-    return AgentHost(device, workspace, local, packages, sha256_path(AGENT))
+    return AgentHost(
+        device, workspace, local, packages, sha256_bytes(AGENT.read_bytes() + CONDUCTOR.read_bytes())
+    )
 
 
 def decode_result(content: bytes) -> AgentResult:
@@ -160,7 +168,8 @@ def last_words(completed: Completed, lines: int = 3) -> str:
     return f": {' / '.join(said[-lines:])}" if said else ""
 
 
-def _check_signal(completed: Completed) -> None:
+def check_signal(completed: Completed) -> None:
+    """Raise MeasurementError where a signal ended the agent."""
     if completed.returncode <= _SIGNALLED:
         return
     name = _signal(completed)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SCHEMA = 3
 """1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
 measured beyond single calls (`workloads`), resident memory after the last call, what the sensors showed
-before and after each session, the metric asked for, and what the inventory calls the device."""
+before and after each session, the metric asked for, what the inventory calls the device, and in which blocks
+of a session the calls were taken."""
 
 
 class Validity(enum.StrEnum):
@@ -81,7 +82,10 @@ class Session:
     origin: the log that the session was imported from, with its SHA-256; empty where edgebench measured.
     summary: what that log says in place of single timings.
     before, after: what the sensors showed right before the process and right after it; None before schema 3
-    and in logs of other tools. cpu_s: seconds of a processor that the process took, from its start on.
+    and in logs of other tools. cpu_s: seconds of a processor that all processes of the session took.
+    blocks: in how many blocks the calls were taken, in turn with those of the artifacts in `beside`, each in
+    a process of its own, all alive at the same time; the orders follow from the evidence's seed and `index`.
+    None where the calls were taken in a row: before schema 3, and in logs of other tools.
     """
 
     index: int
@@ -105,6 +109,8 @@ class Session:
     before: Readings | None = None
     after: Readings | None = None
     cpu_s: float | None = None
+    blocks: int | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +208,30 @@ class LatencySamples:
     """The raw timings of one artifact on one device, all sessions in order.
 
     latency_ns: int64[n], one per call. session: int64[n], the session each belongs to.
-    warmup_ns: int64[m], kept, never averaged in. soaks: its runs under sustained load.
+    warmup_ns: int64[m], kept, never averaged in. soaks: its runs under sustained load. block: int64[n], the
+    block of its session that each call was taken in, those of one number at the same time in all artifacts;
+    None where they were taken in a row.
     """
 
     latency_ns: NDArray[np.int64]
     session: NDArray[np.int64]
     warmup_ns: NDArray[np.int64]
     soaks: tuple[Soak, ...] = ()
+    block: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Every call of one session in order, all arrays [n].
+
+    latency_ns: int64. warmup: bool, kept, never averaged in. block, turn: int64, the block of the session
+    and the turn among all artifacts' that the call was taken in; −1 where there were none.
+    """
+
+    latency_ns: NDArray[np.int64]
+    warmup: NDArray[np.bool_]
+    block: NDArray[np.int64]
+    turn: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -15,6 +15,7 @@ from edgebench.benchmark.evidence import (
     SCHEMA,
     AccuracyRecord,
     Answers,
+    Calls,
     Evidence,
     LatencySamples,
     Measurement,
@@ -67,13 +68,21 @@ def file_stem(artifact_id: str) -> str:
 # --- timings ------------------------------------------------------------------------------------
 
 
-def write_session(folder: Path, session: Session, samples: LatencySamples, job: str) -> None:
-    """Write one session's timings and record to `session.samples`. job: the hash of what was asked."""
+def calls_in_a_row(samples: LatencySamples) -> Calls:
+    """Return the calls of one session that was taken without blocks, its warm-up first."""
     latency = np.concatenate([samples.warmup_ns, samples.latency_ns])
+    nowhere = np.full(latency.size, -1, np.int64)
+    return Calls(latency, np.arange(latency.size) < samples.warmup_ns.size, nowhere, nowhere)
+
+
+def write_session(folder: Path, session: Session, calls: Calls, job: str) -> None:
+    """Write one session's timings and record to `session.samples`. job: the hash of what was asked."""
     columns = {
-        "session": np.full(latency.size, session.index, np.int64),
-        "warmup": np.arange(latency.size) < samples.warmup_ns.size,
-        "latency_ns": latency,
+        "session": np.full(calls.latency_ns.size, session.index, np.int64),
+        "warmup": calls.warmup,
+        "block": calls.block,
+        "turn": calls.turn,
+        "latency_ns": calls.latency_ns,
     }
     write_raw(folder / session.samples, columns, session, job=job, key="session")
 
@@ -85,17 +94,32 @@ def read_session(path: Path, job: str) -> Session | None:
 
 def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
     """Return all timings of a measurement, its sessions in order. Raises InputError."""
-    parts = []
-    for session in measurement.sessions:
-        columns = read_columns(folder / session.samples, ("warmup", "latency_ns"))
-        warmup, latency = columns["warmup"], columns["latency_ns"].astype(np.int64)
-        parts.append((session.index, latency[~warmup], latency[warmup]))
+    parts = [_load_calls(folder / session.samples) for session in measurement.sessions]
+    measured = [~part.warmup for part in parts]
+    indices = [session.index for session in measurement.sessions]
+    in_blocks = bool(parts) and all(session.blocks is not None for session in measurement.sessions)
     empty = np.zeros(0, np.int64)
     return LatencySamples(
-        latency_ns=np.concatenate([empty, *(measured for _, measured, _ in parts)]),
-        session=np.concatenate([empty, *(np.full(m.size, i, np.int64) for i, m, _ in parts)]),
-        warmup_ns=np.concatenate([empty, *(warm for _, _, warm in parts)]),
+        latency_ns=np.concatenate(
+            [empty, *(part.latency_ns[taken] for part, taken in zip(parts, measured, strict=True))]
+        ),
+        session=np.concatenate(
+            [empty, *(np.full(taken.sum(), i, np.int64) for i, taken in zip(indices, measured, strict=True))]
+        ),
+        warmup_ns=np.concatenate([empty, *(part.latency_ns[part.warmup] for part in parts)]),
+        block=np.concatenate([part.block[taken] for part, taken in zip(parts, measured, strict=True)])
+        if in_blocks
+        else None,
     )
+
+
+def _load_calls(path: Path) -> Calls:
+    """Return the calls in a session's file; one of before schema 3 tells no blocks. Raises InputError."""
+    columns = read_columns(path, ("warmup", "latency_ns"), ("block", "turn"))
+    latency = columns["latency_ns"].astype(np.int64)
+    nowhere = np.full(latency.size, -1, np.int64)
+    block, turn = (columns.get(name, nowhere) for name in ("block", "turn"))
+    return Calls(latency, columns["warmup"], block, turn)
 
 
 # --- answers ------------------------------------------------------------------------------------

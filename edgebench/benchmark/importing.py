@@ -162,5 +162,5 @@ def _session(folder: Path, named: NamedLog, index: int) -> Session:
     )
     taken = np.full(log.latency_ns.size, index, np.int64)
     samples = LatencySamples(latency_ns=log.latency_ns, session=taken, warmup_ns=log.warmup_ns)
-    files.write_session(folder, session, samples, job=named.sha256)
+    files.write_session(folder, session, files.calls_in_a_row(samples), job=named.sha256)
     return session

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,11 @@ from edgebench.benchmark.evidence import (
     AccuracyRecord,
     Answers,
     DeviceFacts,
-    LatencySamples,
     Session,
-    State,
     Timing,
 )
 from edgebench.benchmark.inputs import LARGEST_BATCH, calls, grouping, logits, random_tensors, sample_tensors
 from edgebench.benchmark.request import BenchmarkRequest
-from edgebench.benchmark.steady import steady_state
 from edgebench.benchmark.watch import Watch
 from edgebench.errors import MeasurementError
 from edgebench.progress import Progress
@@ -41,8 +37,6 @@ LATENCY_SAMPLES = 16
 CHUNK_BYTES = 256 << 20
 """Inputs of the accuracy pass that lie on disk at a time."""
 
-_SLACK_S = 300.0
-"""What a session may take beside its calls: starting, loading, one call that is longer than its limit."""
 _ANSWER_S = 3600.0
 
 
@@ -59,39 +53,6 @@ class Measurer:
     cores: tuple[int, ...]
     progress: Progress
     watch: Watch
-
-    def session(self, artifact: Artifact, model: Path, *, index: int, count: tuple[int, int]) -> Session:
-        """Return session `index`, timed now or kept from before. Raises MeasurementError."""
-        request = self.request
-        stem = files.file_stem(artifact.id)
-        relative = f"samples/{stem}.s{index}.parquet"
-        settings = {
-            "mode": "latency",
-            "calls": request.calls,
-            "max_s": request.max_session_s,
-            "warmup_s": request.warmup_s,
-            "min_warmup_calls": request.min_warmup_calls,
-            "data": request.data.fingerprint if request.data else "random",
-            "seed": request.seed,
-            "session": index,
-        }
-        job = self.job_hash(artifact, settings)
-        known = files.read_session(request.out / relative, job)
-        self._tell(f"session {index + 1}", artifact, count, kept=known is not None)
-        if known is not None:
-            return known
-        group = grouping(artifact, request.data, largest=1)
-        columns = calls(self.tensors(artifact, LATENCY_SAMPLES * group.batch), group)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        limit = 2 * request.max_session_s + _SLACK_S
-        result = self.ask(artifact, model, settings, columns, timeout_s=limit)
-        session = _as_session(
-            result, index=index, started=started, samples=relative, batch=group.batch, artifact=artifact
-        )
-        timed, warmup = (result.arrays[name].astype(np.int64) for name in ("latency_ns", "warmup_ns"))
-        session, samples = at_rest(session, timed, warmup)
-        files.write_session(request.out, session, samples, job)
-        return session
 
     def tensors(self, artifact: Artifact, count: int) -> tuple[NDArray[np.generic], ...]:
         """Return samples for timed calls, at most `count`: drawn from the data, or else random."""
@@ -111,7 +72,7 @@ class Measurer:
         relative = f"outputs/{files.file_stem(artifact.id)}.npz"
         job = self.job_hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
         known = files.read_accuracy(request.out / relative, job)
-        self._tell("accuracy", artifact, count, kept=known is not None)
+        self.tell(f"accuracy of {artifact.id}", count, kept=known is not None)
         if known is not None:
             return known
         scores = self._answers(artifact, model, data)
@@ -178,54 +139,39 @@ class Measurer:
         settings: of the mode, the mode among them. columns: one array per input, [rows, *shape of one call].
         program: the agent's file that knows the mode.
         """
+        job = {**self.subject(artifact, model, columns, prefix=""), **settings}
+        return self.host.run(job, settings["mode"], timeout_s=timeout_s, program=program)
+
+    def subject(
+        self, artifact: Artifact, model: Path, columns: Sequence[NDArray[np.generic]], *, prefix: str
+    ) -> dict[str, Any]:
+        """Return what an agent's job says of the model, its inputs and its process; the files are sent.
+
+        prefix: of the inputs' names on the device. Raises MeasurementError where no runtime is for it.
+        """
         if artifact.format not in RUNTIMES:
             raise MeasurementError(f"{self.facts.uri} has no runtime for {artifact.format}")
-        stem = files.file_stem(artifact.id)
-        job = {
+        names = [f"{prefix}input_{i}.npy" for i in range(len(columns))]
+        return {
             "threads": self.request.threads,
-            **settings,
             "runtime": RUNTIMES[artifact.format],
-            "model": self.host.send(model, stem),
-            "inputs": [self.host.send_array(array, f"input_{i}.npy") for i, array in enumerate(columns)],
+            "model": self.host.send(model, files.file_stem(artifact.id)),
+            "inputs": [self.host.send_array(array, name) for array, name in zip(columns, names, strict=True)],
             "input_names": [spec.name for spec in artifact.inputs],
             "affinity": list(self.cores) or None,
         }
-        mode = settings["mode"]
-        if mode != "latency":
-            return self.host.run(job, mode, timeout_s=timeout_s, program=program)
-        before = self.watch.ready()
-        result = self.host.run(job, mode, timeout_s=timeout_s, program=program)
-        return replace(result, before=before, after=self.watch.read())
 
-    def _tell(self, what: str, artifact: Artifact, count: tuple[int, int], *, kept: bool) -> None:
+    def tell(self, what: str, count: tuple[int, int], *, kept: bool) -> None:
         """Report what is done now, or kept from before. count: how many are done, and of how many."""
         done, total = count
         ending = ": kept from before" if kept else ""
-        self.progress(f"{what} of {artifact.id}{ending}", done=done, total=total)
+        self.progress(f"{what}{ending}", done=done, total=total)
 
 
-def at_rest(
-    session: Session, timed: NDArray[np.int64], warmup: NDArray[np.int64]
-) -> tuple[Session, LatencySamples]:
-    """Return the session with the calls before it was steady moved to its warm-up, and its samples.
-
-    timed, warmup: int64[n] and int64[m], nanoseconds, in order. One that never is steady, or has too few
-    calls to show it, keeps them all, and says so.
-    """
-    found = steady_state(timed)
-    start = found.start if found.state is State.STEADY else 0
-    samples = LatencySamples(
-        latency_ns=timed[start:],
-        session=np.full(timed.size - start, session.index, np.int64),
-        warmup_ns=np.concatenate([warmup, timed[:start]]),
-    )
-    settled = replace(session, calls=timed.size - start, warmup_calls=warmup.size + start, steady=found.state)
-    return settled, samples
-
-
-def _as_session(
+def as_session(
     result: AgentResult, *, index: int, started: str, samples: str, batch: int, artifact: Artifact
 ) -> Session:
+    """Return the record of one artifact's session. Raises MeasurementError where it lacks something."""
     meta = result.meta
     try:
         return Session(

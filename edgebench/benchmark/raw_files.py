@@ -5,7 +5,7 @@ So a file is complete in itself: it is there or not, and a resumed run can trust
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,13 +47,17 @@ def read_record(path: Path, kind: type[Record], *, job: str, key: str = "run") -
         return None  # absent, or of another making: it is measured again
 
 
-def read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Return the named columns of a file. Raises InputError where it cannot be read."""
+def read_columns(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Return the named columns of a file, and those of `optional` that it has.
+
+    Raises InputError where it cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(names))
-        return {name: table[name].to_numpy() for name in names}
+        there = [name for name in optional if name in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=[*names, *there])
+        return {name: table[name].to_numpy() for name in (*names, *there)}
     except (OSError, KeyError, pa.ArrowInvalid) as err:
         raise InputError(f"{path}: the timings cannot be read: {err}") from err

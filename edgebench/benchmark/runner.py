@@ -21,6 +21,7 @@ from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, 
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
 from edgebench.benchmark.request import BenchmarkRequest, check
+from edgebench.benchmark.turns import in_one_line, take_session
 from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
 from edgebench.benchmark.workloads.records import Workloads
@@ -118,15 +119,20 @@ class _Run:
         return self._evidence(findings)
 
     def _take_sessions(self, findings: Sequence[_Findings]) -> None:
-        """Take session after session, each round over all artifacts in an order of its own."""
-        total, done = self.request.sessions * len(findings), 0
-        for index in range(self.request.sessions):
-            for place in np.random.default_rng([self.request.seed, index]).permutation(len(findings)):
-                finding = findings[place]
-                measure = partial(self.measurer.session, index=index, count=(done, total))
-                session = _attempt(finding, measure)
-                finding.sessions += [session] if session else []
-                done += 1
+        """Take session after session, each of all artifacts in turn, without those that have failed."""
+        total = self.request.sessions
+        for index in range(total):
+            self._take_session(findings, index, (index, total))
+
+    def _take_session(self, findings: Sequence[_Findings], index: int, count: tuple[int, int]) -> None:
+        playing = {finding.artifact.id: finding for finding in findings if finding.failure is None}
+        if not playing:
+            return
+        subjects = [(finding.artifact, finding.model) for finding in playing.values()]
+        taken = take_session(self.measurer, subjects, index=index, count=count)
+        for name, finding in playing.items():
+            finding.failure = taken.failures.get(name)
+            finding.sessions += [taken.sessions[name]] if name in taken.sessions else []
 
     def _evidence(self, findings: Sequence[_Findings]) -> Evidence:
         return Evidence(
@@ -173,7 +179,7 @@ def _attempt(finding: _Findings, step: Callable[[Artifact, Path], Done]) -> Done
     try:
         return step(finding.artifact, finding.model)
     except MeasurementError as err:
-        finding.failure = err.message if err.hint is None else f"{err.message} ({err.hint})"
+        finding.failure = in_one_line(err)
         return None
 
 

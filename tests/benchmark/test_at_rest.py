@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgebench.benchmark.evidence import SCHEMA, Session, State, Timing, Validity
+from edgebench.benchmark.evidence import SCHEMA, Calls, Session, State, Timing, Validity
 from edgebench.benchmark.evidence_files import EVIDENCE, read_evidence
-from edgebench.benchmark.measuring import at_rest
+from edgebench.benchmark.turns import at_rest
 from edgebench.benchmark.validity import Assessment, assess
 from edgebench.benchmark.workloads.records import Workloads
 from edgebench.errors import InputError
@@ -25,6 +25,12 @@ def session(calls: int, warmup: int) -> Session:
     return Session(2, "", 1, 1, 1, None, calls=calls, warmup_calls=warmup, samples="s", timing=TIMING)
 
 
+def in_blocks(timed: np.ndarray, warmup: np.ndarray) -> Calls:
+    """Return calls after a warm-up, in blocks of 20."""
+    block = np.append(np.full(warmup.size, -1), np.arange(timed.size) // 20)
+    return Calls(np.append(warmup, timed), np.arange(block.size) < warmup.size, block, block)
+
+
 def times(level: np.ndarray) -> np.ndarray:
     """Return calls of about a millisecond times the level, in nanoseconds."""
     noise = np.random.default_rng(1).lognormal(0, 0.05, level.size)
@@ -34,13 +40,23 @@ def times(level: np.ndarray) -> np.ndarray:
 def test_calls_before_rest_become_warm_up() -> None:
     """A session that is slower at first keeps every timing, and counts those before it rests as warm-up."""
     timed, warmup = times(np.where(np.arange(1000) < 150, 1.5, 1.0)), times(np.full(20, 3.0))
-    found, samples = at_rest(session(1000, 20), timed, warmup)
+    given = in_blocks(timed, warmup)
+    found, taken = at_rest(session(1000, 20), given)
     assert found.steady is State.STEADY
     assert 700 <= found.calls <= 850
     assert found.calls + found.warmup_calls == 1020
-    assert samples.latency_ns.size == found.calls
-    assert np.array_equal(np.concatenate([samples.warmup_ns, samples.latency_ns]), np.append(warmup, timed))
-    assert set(samples.session.tolist()) == {2}
+    assert np.count_nonzero(~taken.warmup) == found.calls
+    assert (taken.warmup[:20].all(), taken.warmup[20:].argmin()) == (True, found.warmup_calls - 20)
+    np.testing.assert_array_equal(taken.latency_ns, given.latency_ns)
+
+
+def test_cold_calls_stay_warm_up() -> None:
+    """The cold calls at each block's beginning are neither looked at for rest nor ever measured."""
+    cold = np.arange(1000) % 20 == 0
+    given = in_blocks(times(np.where(cold, 3.0, 1.0)), times(np.ones(0)))
+    found, taken = at_rest(session(1000, 0), replace(given, warmup=cold))
+    assert (found.steady, found.calls, found.warmup_calls) == (State.STEADY, 950, 50)
+    np.testing.assert_array_equal(taken.warmup, cold)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +66,8 @@ def test_calls_before_rest_become_warm_up() -> None:
 )
 def test_a_session_without_rest_keeps_its_calls(level: np.ndarray, state: State) -> None:
     """Where calls never rest, or are too few to show it, none is cut, and the record says which."""
-    found, samples = at_rest(session(level.size, 0), times(level), np.zeros(0, np.int64))
-    assert (found.steady, found.calls, samples.latency_ns.size) == (state, level.size, level.size)
+    found, taken = at_rest(session(level.size, 0), in_blocks(times(level), np.zeros(0, np.int64)))
+    assert (found.steady, found.calls, taken.warmup.any()) == (state, level.size, False)
 
 
 def test_a_restless_session_degrades_the_measurement() -> None:

@@ -135,14 +135,19 @@ def test_an_interpreter_that_is_not_there_is_named(there: str, model: Path, tmp_
     assert "?python=" in str(refused.value.hint)
 
 
-def breaking(at: str, act: Callable[[], object], *, after_s: float) -> Callable[..., None]:
-    """Return a progress that calls `act` some time after it was told `at`, once."""
+def breaking(at: str, act: Callable[[], object], there: Path) -> Callable[..., None]:
+    """Return a progress that, told `at`, calls `act` once, when an agent has had turns for a while there."""
     begun = threading.Event()
+
+    def wait() -> None:
+        if wait_until(lambda: any("turns_" in line for line in processes_of(there))):
+            time.sleep(1)
+            act()
 
     def progress(text: str, **_: object) -> None:
         if at in text and not begun.is_set():
             begun.set()
-            threading.Timer(after_s, act).start()
+            threading.Thread(target=wait, daemon=True).start()
 
     return progress
 
@@ -151,7 +156,7 @@ def breaking(at: str, act: Callable[[], object], *, after_s: float) -> Callable[
 def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(far: Far, model: Path, tmp_path: Path) -> None:
     """The cable pulled in session 2: exit code 4, no process there; run again, session 1 is kept."""
     settings = {"device": far.name, "sessions": 2, "calls": 400_000, "out": tmp_path / "run"}
-    cut = breaking("session 2", far.link.cut, after_s=1)
+    cut = breaking("session 2", far.link.cut, tmp_path / "there")
     with pytest.raises(DeviceError, match="the link broke off") as lost:
         api.benchmark([model], progress=cut, **settings)
     assert lost.value.exit_code == 4

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.benchmark.evidence import LatencySamples
-from edgebench.benchmark.evidence_files import write_answers, write_evidence, write_session
+from edgebench.benchmark.evidence_files import calls_in_a_row, write_answers, write_evidence, write_session
 
 if TYPE_CHECKING:
     from evidence_builders import Run
@@ -22,7 +22,7 @@ def write_run(folder: Path, run: Run) -> Path:
         for session in measurement.sessions if samples is not None else ():
             chosen = samples.session == session.index
             part = LatencySamples(samples.latency_ns[chosen], samples.session[chosen], samples.warmup_ns)
-            write_session(folder, session, part, job="test")
+            write_session(folder, session, calls_in_a_row(part), job="test")
         if measurement.accuracy is not None:
             write_answers(folder, measurement.accuracy, run.answers[key], job="test")
     return folder
