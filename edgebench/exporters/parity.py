@@ -11,7 +11,7 @@ import numpy as np
 from edgebench.artifact import Format, Parity, Precision
 from edgebench.errors import ExportError
 from edgebench.exporters import onnx_file, tflite_file
-from edgebench.exporters.real_values import run_in_calls
+from edgebench.exporters.real_values import onnx_runnable, tflite_runnable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +33,11 @@ def answers(path: Path, fmt: Format, samples: Sequence[Array]) -> list[NDArray[n
 
     Raises ModelError where its runtime cannot load or run it, DataError where the samples do not fit.
     """
-    run = {Format.ONNX: _run_onnx, Format.TFLITE: _run_tflite}[fmt]
-    return run(path, samples)
+    if fmt is Format.ONNX:
+        opened = onnx_runnable(onnx_file.open_session(path, path.name), largest=_BATCH)
+    else:
+        opened = tflite_runnable(tflite_file.open_interpreter(path, path.name))
+    return opened.answers(samples)
 
 
 def compare(data: str, reference: Sequence[Array], given: Sequence[Array]) -> Parity:
@@ -91,18 +94,6 @@ def check(parity: Parity, precision: Precision) -> tuple[str, ...]:
         note = f"only {ratio:.1f} dB of signal over error on {parity.samples} samples of {parity.data}"
         return (f"{note}: do the calibration data and its preprocessing fit the model?",)
     return ()
-
-
-def _run_onnx(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
-    session = onnx_file.open_session(path, path.name)
-    ends = onnx_file.session_specs(session.get_inputs()), onnx_file.session_specs(session.get_outputs())
-    return run_in_calls(samples, *ends, lambda values: onnx_file.answer(session, values), largest=_BATCH)
-
-
-def _run_tflite(path: Path, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
-    interpreter = tflite_file.open_interpreter(path, path.name)
-    ends = tflite_file.tensor_specs(interpreter)
-    return run_in_calls(samples, *ends, lambda values: tflite_file.answer(interpreter, values), largest=1)
 
 
 def _sqnr_db(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> float | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgebench.artifact import TensorSpec
+from edgebench.exporters import onnx_file, tflite_file
 from edgebench.exporters.samples import check_fit
 
 if TYPE_CHECKING:
@@ -18,33 +20,57 @@ if TYPE_CHECKING:
     Call = Callable[[list[Array]], Sequence[Array]]
 
 
-def run_in_calls(
-    samples: Sequence[Array],
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    call: Call,
-    *,
-    largest: int,
-) -> list[NDArray[np.float32]]:
-    """Return an artifact's real-valued answers, float32[N, ...] for each output.
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """A file, opened in its runtime.
 
-    samples: real values [N, ...] for each input. call: the runtime, from what the file's inputs store to
-    what its outputs do. largest: samples in a call where the batch is open; one that is fixed is filled up
-    with the last sample. Raises DataError where the samples do not fit.
+    inputs, outputs: as the file stores them. call: the runtime, from what the inputs store to what the
+    outputs do. largest: samples in a call where the batch is open.
     """
-    check_fit(samples, inputs)
-    stored = [stored_values(array, spec) for array, spec in zip(samples, inputs, strict=True)]
-    fixed = max([spec.shape[0] for spec in inputs if spec.shape], default=1)
-    step = fixed if fixed > 0 else largest
-    parts = []
-    for start in range(0, len(samples[0]), step):
-        own = range(start, min(start + step, len(samples[0])))
-        filled = fixed > len(own)
-        order = [*own, *[own[-1]] * (fixed - len(own))] if filled else [*own]
-        given = call([array[order] for array in stored])
-        answers = [real_values(y, spec) for y, spec in zip(given, outputs, strict=True)]
-        parts.append([y[: len(own)] for y in answers] if filled else answers)
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+    call: Call
+    largest: int
+
+    def answers(self, samples: Sequence[Array]) -> list[NDArray[np.float32]]:
+        """Return the real-valued answers, float32[N, ...] for each output.
+
+        samples: real values [N, ...] for each input. A batch that is fixed is filled up with the last
+        sample. Raises DataError where the samples do not fit.
+        """
+        check_fit(samples, self.inputs)
+        stored = [stored_values(array, spec) for array, spec in zip(samples, self.inputs, strict=True)]
+        fixed = max([spec.shape[0] for spec in self.inputs if spec.shape], default=1)
+        step = fixed if fixed > 0 else self.largest
+        parts = []
+        for start in range(0, len(samples[0]), step):
+            own = range(start, min(start + step, len(samples[0])))
+            filled = fixed > len(own)
+            order = [*own, *[own[-1]] * (fixed - len(own))] if filled else [*own]
+            given = self.real([array[order] for array in stored])
+            parts.append([y[: len(own)] for y in given] if filled else given)
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def real(self, values: list[Array]) -> list[NDArray[np.float32]]:
+        """Return real-valued answers to one call's values, which are as the inputs store them."""
+        return [real_values(y, spec) for y, spec in zip(self.call(values), self.outputs, strict=True)]
+
+
+def onnx_runnable(session: Any, *, largest: int) -> Runnable:
+    """Return what an ONNX Runtime session runs."""
+    return Runnable(
+        onnx_file.session_specs(session.get_inputs()),
+        onnx_file.session_specs(session.get_outputs()),
+        lambda values: onnx_file.answer(session, values),
+        largest,
+    )
+
+
+def tflite_runnable(interpreter: Any) -> Runnable:
+    """Return what a LiteRT interpreter runs: one sample a call."""
+    inputs, outputs = tflite_file.tensor_specs(interpreter)
+    return Runnable(inputs, outputs, lambda values: tflite_file.answer(interpreter, values), 1)
 
 
 def stored_values(real: Array, spec: TensorSpec) -> Array:

@@ -14,8 +14,8 @@ import numpy as np
 from edgebench.artifact import Format, TensorSpec
 from edgebench.benchmark.inputs import LARGEST_BATCH
 from edgebench.errors import ModelError
-from edgebench.exporters import tflite_file
-from edgebench.exporters.real_values import real_values, run_in_calls, stored_values
+from edgebench.exporters import onnx_file, tflite_file
+from edgebench.exporters.real_values import Runnable, onnx_runnable, stored_values, tflite_runnable
 from edgebench.exporters.samples import check_fit, read_samples, write_reference
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.storage import from_plain, storage_errors
@@ -53,13 +53,11 @@ def artifact(arguments: dict[str, Any]) -> dict[str, Any]:
     """
     path, fmt = Path(arguments["path"]), Format(arguments["format"])
     openers = {Format.ONNX: _open_onnx, Format.TFLITE: _open_tflite}
-    runtime, inputs, outputs, call = openers[fmt](path, reference=bool(arguments["reference"]))
+    runtime, opened = openers[fmt](path, reference=bool(arguments["reference"]))
     samples = read_samples(Path(arguments["samples"]))
     out = Path(arguments["out"])
     with storage_errors(out):
-        given = run_in_calls(
-            samples, inputs, outputs, call, largest=LARGEST_BATCH if fmt is Format.ONNX else 1
-        )
+        given = opened.answers(samples)
         np.savez(out, **{f"out_{index}": array for index, array in enumerate(given)})  # type: ignore[arg-type]
     return {"runtime": runtime, "answers": str(out)}
 
@@ -82,14 +80,11 @@ def _open_source(model: Source, samples: Sequence[Array]) -> tuple[str, tuple[Te
         return _open_keras(model)
     path = Path(model.path or model.model)
     opener = _open_onnx if model.kind is SourceKind.ONNX else _open_tflite
-    runtime, inputs, outputs, call = opener(path, reference=False)
+    runtime, opened = opener(path, reference=False)
+    inputs = tuple(opened.inputs)
     if model.kind is SourceKind.TFLITE:  # an interpreter takes one sample, whatever its file leaves open
         inputs = tflite_file.one_sample(inputs)
-
-    def real(values: list[Array]) -> list[Array]:
-        return [real_values(y, spec) for y, spec in zip(call(values), outputs, strict=True)]
-
-    return runtime, inputs, real
+    return runtime, inputs, opened.real
 
 
 def _open_torch(model: Source, samples: Sequence[Array]) -> tuple[str, tuple[TensorSpec, ...], Call]:
@@ -114,21 +109,12 @@ def _open_keras(model: Source) -> tuple[str, tuple[TensorSpec, ...], Call]:
     return f"{loaded.loader}, TensorFlow {tf.__version__}", loaded.inputs, call
 
 
-def _open_onnx(
-    path: Path, *, reference: bool
-) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...], Call]:
+def _open_onnx(path: Path, *, reference: bool) -> tuple[str, Runnable]:
     import onnxruntime as ort
-
-    from edgebench.exporters import onnx_file
 
     session = plain_session(path.read_bytes()) if reference else onnx_file.open_session(path, path.name)
     how = ", graph optimizations off" if reference else ""
-    return (
-        f"ONNX Runtime {ort.__version__}{how}",
-        onnx_file.session_specs(session.get_inputs()),
-        onnx_file.session_specs(session.get_outputs()),
-        lambda values: onnx_file.answer(session, values),
-    )
+    return f"ONNX Runtime {ort.__version__}{how}", onnx_runnable(session, largest=LARGEST_BATCH)
 
 
 def plain_session(content: bytes) -> Any:
@@ -145,23 +131,15 @@ def plain_session(content: bytes) -> Any:
         raise ModelError(f"ONNX Runtime cannot run the graph as it stands: {reason[:400]}") from err
 
 
-def _open_tflite(
-    path: Path, *, reference: bool
-) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...], Call]:
+def _open_tflite(path: Path, *, reference: bool) -> tuple[str, Runnable]:
     from importlib.metadata import version
 
     if reference:
         interpreter = plain_interpreter(path, kernels="BUILTIN_REF")
     else:
         interpreter = tflite_file.open_interpreter(path, path.name)
-    inputs, outputs = tflite_file.tensor_specs(interpreter)
     how = ", reference kernels" if reference else ""
-    return (
-        f"LiteRT {version('ai-edge-litert')}{how}",
-        inputs,
-        outputs,
-        lambda values: tflite_file.answer(interpreter, values),
-    )
+    return f"LiteRT {version('ai-edge-litert')}{how}", tflite_runnable(interpreter)
 
 
 def plain_interpreter(path: Path, *, kernels: str, keep: bool = False) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgebench.benchmark import accuracy
 from edgebench.errors import ExportError
-from edgebench.exporters.parity import compare
+from edgebench.exporters.parity import compare, scoring
 from edgebench.ladder.record import Rung, Step
 
 if TYPE_CHECKING:
@@ -38,11 +38,8 @@ def rungs(answered: Sequence[Answered], labels: Labels | None, data: str) -> tup
 
 def scores(answers: Answers) -> NDArray[np.float32] | None:
     """Return the first output that holds one score per class, float32[N, C]; None where there is none."""
-    for output in answers:
-        classes = [size for size in output.shape[1:] if size != 1]
-        if len(classes) == 1 and output.ndim > 1:
-            return output.reshape(len(output), classes[0])
-    return None
+    index = scoring(answers)
+    return None if index is None else answers[index].reshape(len(answers[index]), -1)
 
 
 def top1(answers: Answers, labels: Labels | None) -> float | None:

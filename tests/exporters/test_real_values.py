@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Quantization, TensorSpec
-from edgebench.exporters.real_values import run_in_calls
+from edgebench.exporters.real_values import Runnable
 
 SAMPLES = [np.arange(20, dtype=np.float32).reshape(10, 2)]
 
@@ -23,7 +23,7 @@ def test_each_sample_is_answered_once(batch: int, calls: list[int]) -> None:
         return [2 * values[0]]
 
     spec = TensorSpec("x", (batch, 2), "float32")
-    (answers,) = run_in_calls(SAMPLES, [spec], [spec], double, largest=8)
+    (answers,) = Runnable([spec], [spec], double, largest=8).answers(SAMPLES)
     np.testing.assert_array_equal(answers, 2 * SAMPLES[0])
     assert seen == calls
 
@@ -32,5 +32,5 @@ def test_integers_stand_for_real_values_on_both_sides() -> None:
     """Samples are stored by the input's scale, answers are read by the output's."""
     taken = TensorSpec("x", (1, 2), "int8", Quantization(0.5, -10))
     given = TensorSpec("y", (1, 2), "int8", Quantization(2.0, 3))
-    (answers,) = run_in_calls(SAMPLES, [taken], [given], lambda values: values, largest=1)
+    (answers,) = Runnable([taken], [given], lambda values: values, largest=1).answers(SAMPLES)
     np.testing.assert_array_equal(answers, (np.rint(SAMPLES[0] / 0.5) - 10 - 3) * 2)
