@@ -92,7 +92,10 @@ def cases_of(
 
     What is asked is whether the gates can answer, not whether this run may.
     """
-    valid = tuple(replace(m, validity=Validity.VALID, validity_reasons=()) for m in evidence.measurements)
+    valid = tuple(
+        replace(m, validity=Validity.VALID, validity_reasons=(), disturbances=())
+        for m in evidence.measurements
+    )
     counted = replace(evidence, measurements=valid)
     return tuple(Case(counted, samples, answers, key_of(m)) for m in valid)
 
