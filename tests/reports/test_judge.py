@@ -267,6 +267,30 @@ def test_a_degraded_measurement_is_judged_with_its_reasons() -> None:
     assert "DEGRADED: no frequency sensor" in found.artifacts[0].reasons[0]
 
 
+def test_a_disturbed_time_answers_nothing() -> None:
+    """Others on its cores: times neither pass nor fail, with the reason; memory, size and accuracy do."""
+    why = "others held the cores: the process waited 9.0 % of its time"
+    run = (
+        Builder()
+        .add(
+            INT8,
+            latencies(1, n=3000, count=10),
+            answers(540),
+            validity=Validity.DEGRADED,
+            validity_reasons=(why,),
+            disturbances=(why,),
+        )
+        .run()
+    )
+    for words in ("p99 <= 50ms", "p99 <= 1us", "load <= 1s", "first <= 1us"):
+        assert only(run, words).answer is Answer.INCONCLUSIVE
+        assert why in only(run, words).reason
+    assert only(run, "memory <= 1GB").answer is Answer.PASS
+    assert only(run, "size <= 10KB").answer is Answer.FAIL
+    assert only(run, "top1 >= 50%").answer is Answer.PASS
+    assert verdict(run, "p99 <= 50ms").decision is Decision.INCONCLUSIVE
+
+
 def test_an_emulator_proves_no_latency() -> None:
     """An emulated device's times neither pass nor fail; its answers count."""
     emulated = replace(DEVICE, emulated=True)
