@@ -44,6 +44,8 @@ def benchmark(
     power_mode: int | None = None,
     cool_down: str | None = None,
     preprocessing: str | None = None,
+    metric: str | None = None,
+    metric_better: str | None = None,
     seed: int = 0,
     wait: str | None = None,
     batches: str | None = None,
@@ -66,11 +68,13 @@ def benchmark(
     affinity: cores as in `0,2-3`, or `big`, `mid`, `little`. prepare: set governor, clocks and the like for
     the time, and put them back. power_mode: the number of a Jetson's mode, likewise. cool_down: at what
     temperature each session begins at most, as in `60C` or `60C,15m`.
+    metric: f1, auc, map, rmse, mae or a function of your own; metric_better: `more` or `less`, for such.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
     from edgebench.benchmark.evidence_files import check_unmeasured
     from edgebench.benchmark.fleet import benchmark_on
+    from edgebench.benchmark.metric_choice import choose_metric, labels_for
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.exporters.inspect import open_artifact
     from edgebench.pipeline import arithmetic_notes, default_baseline
@@ -93,7 +97,8 @@ def benchmark(
         raise InputError("there is nothing to measure", hint="name at least one artifact")
     adopted = tuple((open_artifact(path, declared), path.resolve()) for path in artifacts)
     manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
-    dataset = load_dataset(data, preprocessing=manifest) if data else None
+    chosen = choose_metric(metric, metric_better)
+    dataset = load_dataset(data, preprocessing=manifest, labels=labels_for(chosen)) if data else None
     folder = out or new_run_folder(Path("runs") / "benchmark")
     devices = (device,) if isinstance(device, str) else tuple(device)
     request = BenchmarkRequest(
@@ -113,6 +118,7 @@ def benchmark(
         notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
         wait_s=parse_duration(wait, "--wait") if wait else None,
         workloads=workloads,
+        metric=chosen,
     )
     with folder_lock(folder):
         check_unmeasured(folder)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,19 @@ class Layout(enum.StrEnum):
     NCHW = "nchw"
 
 
+class Labels(enum.StrEnum):
+    """When labels are numbers to be met, and not classes."""
+
+    NAMED = "named"
+    """Where they are called targets."""
+
+    TYPED = "typed"
+    """Where they are called targets, and where they are of a floating type."""
+
+    NUMBERS = "numbers"
+    """Always."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """From a stored sample to the model's input: resize, colour, (x·scale − mean)/std, layout.
@@ -55,8 +68,9 @@ class Preprocessing:
 class Dataset:
     """Samples as they are stored, before preprocessing.
 
-    inputs: one array per model input, each [N, ...]. labels: int64[N], or None.
-    fingerprint: SHA-256 over the arrays' names, shapes, dtypes and bytes, and the labels.
+    inputs: one array per model input, each [N, ...]. labels: int64[N], classes; None where there are none,
+    or where the truth is numbers: targets, float64[N, C]. columns: str[N] each, by which the samples fall
+    into groups. fingerprint: SHA-256 over the arrays' names, shapes, dtypes and bytes, and the labels.
     """
 
     spec: str
@@ -65,6 +79,13 @@ class Dataset:
     fingerprint: str
     input_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    targets: NDArray[np.float64] | None = None
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Return whether it is known what is true of the samples: a class, or numbers."""
+        return self.labels is not None or self.targets is not None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -72,17 +93,22 @@ class Dataset:
 
 
 def load_dataset(
-    spec: str, *, base: Path | None = None, preprocessing: Preprocessing | None = None
+    spec: str,
+    *,
+    base: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+    labels: Labels = Labels.NAMED,
 ) -> Dataset:
     """Return the data that `spec` names, as it is stored; relative paths are taken from `base`.
 
     spec: `d.npz`, a folder of class folders, a `.csv` or `.parquet` manifest, or `file.py:function`.
-    preprocessing: its resize and colour are needed here where images differ in size or kind.
+    preprocessing: its resize and colour are needed here where images differ in size or kind. labels: whether
+    they are classes, or numbers to be met.
     Raises DataError where the data is absent, empty, not finite or not consistent.
     """
-    from edgebench.dataset_readers import read_dataset
+    from edgebench.dataset_readers import Wanted, read_dataset
 
-    return read_dataset(spec, base or Path.cwd(), preprocessing or Preprocessing())
+    return read_dataset(spec, base or Path.cwd(), Wanted(preprocessing or Preprocessing(), labels))
 
 
 def preprocess(

@@ -18,6 +18,7 @@ from edgebench.pipeline_plan import (
     data_sha256,
     identity,
     make_plan,
+    metric_of,
     open_model,
 )
 from edgebench.pipeline_run import finish, held_run
@@ -206,6 +207,8 @@ def _benchmark(
     request = BenchmarkRequest(
         artifacts=artifacts,
         data=plan.evaluation,
+        metric=metric_of(plan.pipeline, plan.base),
+        metric_base=plan.base,
         out=folder,
         name=plan.pipeline.name,
         baseline=default_baseline(tuple(artifact for artifact, _ in artifacts)),

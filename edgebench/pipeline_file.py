@@ -132,6 +132,8 @@ class BenchmarkConfig:
     calls: int = 200
     threads: int = 1
     affinity: str | None = None
+    metric: str | None = None
+    metric_better: str | None = None
     workloads: WorkloadsConfig = field(default_factory=WorkloadsConfig)
     prepare: bool = False
     power_mode: int | None = None

@@ -15,6 +15,7 @@ from edgebench.step_content import model_sha256, tool_sha256
 from edgebench.storage import encode_json, sha256_bytes, sha256_path, to_plain
 
 if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import MetricRecord
     from edgebench.datasets import Dataset
     from edgebench.exporters.mixed_budget import MixedSettings
     from edgebench.exporters.source import Source
@@ -58,7 +59,7 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
         model_sha256=model_sha256(pipeline.model.model, base),
         train_sha256=train.fingerprint if train else None,
         calibration=_calibration(pipeline, base),
-        evaluation=_dataset(pipeline.data.evaluation, pipeline, base),
+        evaluation=_evaluation(pipeline, base),
     )
 
 
@@ -107,6 +108,26 @@ def _dataset(spec: str | None, pipeline: Pipeline, base: Path) -> Dataset | None
     from edgebench.datasets import load_dataset
 
     return load_dataset(spec, base=base, preprocessing=pipeline.data.preprocessing) if spec else None
+
+
+def metric_of(pipeline: Pipeline, base: Path) -> MetricRecord | None:
+    """Return the metric that is measured beside top-1. Raises ConfigError, InputError."""
+    from edgebench.benchmark.metric_choice import choose_metric
+
+    config = pipeline.benchmark
+    return choose_metric(config.metric, config.metric_better, base=base, option="`benchmark.metric`")
+
+
+def _evaluation(pipeline: Pipeline, base: Path) -> Dataset | None:
+    """Return the evaluation data, which the metric fits. Raises ConfigError, InputError."""
+    from edgebench.benchmark.metric_choice import check_metric, labels_for
+    from edgebench.datasets import load_dataset
+
+    metric, spec = metric_of(pipeline, base), pipeline.data.evaluation
+    steps = pipeline.data.preprocessing
+    found = load_dataset(spec, base=base, preprocessing=steps, labels=labels_for(metric)) if spec else None
+    check_metric(metric, found)
+    return found
 
 
 def _calibration(pipeline: Pipeline, base: Path) -> Dataset | None:

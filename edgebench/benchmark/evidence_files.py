@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgebench.benchmark.answer_arrays import answer_arrays, answers_of
 from edgebench.benchmark.evidence import (
     SCHEMA,
     AccuracyRecord,
@@ -20,6 +21,7 @@ from edgebench.benchmark.evidence import (
     LatencySamples,
     Measurement,
     Session,
+    Soak,
 )
 from edgebench.benchmark.raw_files import read_columns, read_record, write_raw
 from edgebench.errors import InputError, StorageError
@@ -110,6 +112,10 @@ def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
         block=np.concatenate([part.block[taken] for part, taken in zip(parts, measured, strict=True)])
         if in_blocks
         else None,
+        soaks=tuple(
+            Soak(**read_columns(folder / run.raw, ("start_ns", "latency_ns")), window_s=run.window_s)
+            for run in measurement.workloads.soaks
+        ),
     )
 
 
@@ -129,7 +135,7 @@ def write_answers(folder: Path, record: AccuracyRecord, answers: Answers, job: s
     """Write what an artifact answered, with its record and the hash of what was asked."""
     meta = np.frombuffer(encode_json({"job": job, "record": record}), np.uint8)
     with atomic_path(folder / record.outputs) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, logits=answers.logits, labels=answers.labels, meta=meta)
+        np.savez_compressed(stream, **(answer_arrays(answers) | {"meta": meta}))
 
 
 def read_accuracy(path: Path, job: str) -> AccuracyRecord | None:
@@ -151,7 +157,6 @@ def load_answers(folder: Path, measurement: Measurement) -> Answers | None:
     path = folder / measurement.accuracy.outputs
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            logits, labels = arrays["logits"], arrays["labels"]
+            return answers_of(dict(arrays))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as err:
         raise InputError(f"{path}: the answers cannot be read: {err}") from err
-    return Answers(logits=logits.astype(np.float32), labels=labels.astype(np.int64))

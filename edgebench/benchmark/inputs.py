@@ -136,13 +136,32 @@ def logits(output: Array, count: int, group: Grouping, spec: TensorSpec, what: s
         raise DataError(
             f"{what}: its answer {_words(per_call)} is not one score per class", hint=_CLASSIFIERS
         )
-    scores = flat.reshape(len(flat), classes[0])[:count].astype(np.float32)
+    return _real(flat.reshape(len(flat), classes[0])[:count], output, spec)
+
+
+def numbers(output: Array, count: int, group: Grouping, spec: TensorSpec, what: str) -> NDArray[np.float32]:
+    """Return the answers of all calls as float32[count, C], dequantized: the numbers of a regression.
+
+    As `logits`, for any number of values of a sample. Raises DataError where they are not one row a sample.
+    """
+    per_call = output.shape[1:]
+    if group.axis and (not per_call or per_call[0] != group.batch):
+        raise DataError(f"{what}: its answer {_words(per_call)} is not one per sample")
+    flat = output.reshape(-1, *per_call[1:]) if group.axis else output
+    return _real(flat.reshape(len(flat), -1)[:count], output, spec)
+
+
+def _real(values: Array, output: Array, spec: TensorSpec) -> NDArray[np.float32]:
+    given = values.astype(np.float32)
     if spec.quantization is not None and np.issubdtype(output.dtype, np.integer):
-        return spec.quantization.real(scores)
-    return scores
+        return spec.quantization.real(given)
+    return given
 
 
-_CLASSIFIERS = "accuracy is measured for classifiers; leave --data's labels out to measure latency alone"
+_CLASSIFIERS = (
+    "accuracy is measured for classifiers, and for numbers called `targets`; leave the labels out to measure "
+    "latency alone"
+)
 
 
 def _sample_shapes(artifact: Artifact, dataset: Dataset) -> list[tuple[int, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,16 @@ from edgebench.benchmark.evidence import (
     Session,
     Timing,
 )
-from edgebench.benchmark.inputs import LARGEST_BATCH, calls, grouping, logits, random_tensors, sample_tensors
+from edgebench.benchmark.inputs import (
+    LARGEST_BATCH,
+    calls,
+    grouping,
+    logits,
+    numbers,
+    random_tensors,
+    sample_tensors,
+)
+from edgebench.benchmark.metric_choice import user_draws
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.watch import Watch
 from edgebench.errors import MeasurementError
@@ -67,10 +76,10 @@ class Measurer:
     def accuracy(self, artifact: Artifact, model: Path, *, count: tuple[int, int]) -> AccuracyRecord:
         """Return the record of the answers to all samples, asked now or kept. Raises MeasurementError."""
         request, data = self.request, self.request.data
-        if data is None or data.labels is None:
+        if data is None or not data.is_labelled:
             raise MeasurementError("there are no labels to hold the answers against")
         relative = f"outputs/{files.file_stem(artifact.id)}.npz"
-        job = self.job_hash(artifact, {"mode": "accuracy", "data": data.fingerprint})
+        job = self.job_hash(artifact, {"mode": "accuracy", "data": data.fingerprint, **self._told(data)})
         known = files.read_accuracy(request.out / relative, job)
         self.tell(f"accuracy of {artifact.id}", count, kept=known is not None)
         if known is not None:
@@ -80,12 +89,24 @@ class Measurer:
             data=data.spec,
             fingerprint=data.fingerprint,
             samples=len(scores),
-            classes=scores.shape[1],
+            classes=0 if data.labels is None else scores.shape[1],
             outputs=relative,
             class_names=data.class_names,
+            metric=request.metric,
         )
-        files.write_answers(request.out, record, Answers(scores, data.labels), job)
+        labels = np.zeros(0, np.int64) if data.labels is None else data.labels
+        answers = Answers(scores, labels, data.targets, data.columns)
+        answers = replace(answers, draws=user_draws(request.metric, answers, request.metric_base))
+        files.write_answers(request.out, record, answers, job)
         return record
+
+    def _told(self, data: Dataset) -> dict[str, Any]:
+        """Return what else the file of the answers holds, where there is any."""
+        columns = {
+            name: sha256_bytes("\0".join(column.tolist()).encode()) for name, column in data.columns.items()
+        }
+        told = {"metric": self.request.metric, "columns": columns}
+        return {name: value for name, value in told.items() if value}
 
     def _answers(self, artifact: Artifact, model: Path, data: Dataset) -> NDArray[np.float32]:
         group = grouping(artifact, data, largest=min(LARGEST_BATCH, len(data)))
@@ -99,7 +120,9 @@ class Measurer:
             if "output_0" not in result.arrays:
                 raise MeasurementError("the model gave no output")
             parts.append(
-                logits(result.arrays["output_0"], len(chosen), group, artifact.outputs[0], artifact.id)
+                (logits if data.targets is None else numbers)(
+                    result.arrays["output_0"], len(chosen), group, artifact.outputs[0], artifact.id
+                )
             )
         scores = np.concatenate(parts)
         wrong = int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))

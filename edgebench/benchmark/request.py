@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
+from edgebench.benchmark.evidence import MetricRecord
 from edgebench.benchmark.inputs import check_classes, grouping
+from edgebench.benchmark.metric_choice import check_metric
 from edgebench.benchmark.workloads.asked import WorkloadsAsked
 from edgebench.errors import ConfigError, InputError
 
@@ -26,7 +28,8 @@ class BenchmarkRequest:
     power_mode: the number of a Jetson's mode for that time.
     notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
     measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
-    as in `60C` or `60C,15m`. workloads: what is measured beyond single calls.
+    as in `60C` or `60C,15m`. metric: beside top-1; a user's file is found from `metric_base`.
+    workloads: what is measured beyond single calls.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -49,6 +52,8 @@ class BenchmarkRequest:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     wait_s: float | None = None
+    metric: MetricRecord | None = None
+    metric_base: Path | None = None
     workloads: WorkloadsAsked = field(default_factory=WorkloadsAsked)
 
 
@@ -62,6 +67,7 @@ def check(request: BenchmarkRequest) -> None:
         raise InputError(f"two artifacts are called {twice[0]}", hint="rename one of the files")
     if min(request.sessions, request.calls, request.threads) < 1:
         raise ConfigError("sessions, calls and threads must be at least 1")
+    check_metric(request.metric, request.data)
     for artifact, _ in request.artifacts:
         grouping(artifact, request.data, largest=1)
         if request.data is not None:

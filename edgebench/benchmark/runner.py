@@ -107,7 +107,7 @@ class _Run:
     def evidence(self) -> Evidence:
         """Ask every artifact for its answers, then time them all in turn."""
         findings = [_Findings(artifact, path) for artifact, path in self.request.artifacts]
-        if self.request.data is not None and self.request.data.labels is not None:
+        if self.request.data is not None and self.request.data.is_labelled:
             for index, finding in enumerate(findings):
                 ask = partial(self.measurer.accuracy, count=(index, len(findings)))
                 finding.accuracy = _attempt(finding, ask)
@@ -187,7 +187,7 @@ def _notes(request: BenchmarkRequest) -> tuple[str, ...]:
     notes = []
     if request.data is None:
         notes.append(f"no data was given: latency was measured on random inputs, seed {request.seed}")
-    elif request.data.labels is None:
+    elif not request.data.is_labelled:
         notes.append(f"{request.data.spec} has no labels: accuracy was not measured")
     else:
         notes += [

@@ -44,6 +44,12 @@ from edgebench.cli.workloads import workload_options
 )
 @click.option("--cool-down", metavar="TEMP", help="Begin sessions at most so warm: 60C, or 60C,15m to wait.")
 @click.option("--preprocessing", metavar="YAML", help="For models without a manifest: '{scale: 0.0039}'.")
+@click.option(
+    "--metric", metavar="METRIC", help="Beside top-1: f1, auc, map, rmse, mae, or file.py:function."
+)
+@click.option(
+    "--metric-better", type=click.Choice(["more", "less"]), help="Of a function of your own.  [default: more]"
+)
 @click.option("--wait", metavar="SPAN", help="How long for a busy device, as in 10m.  [default: no limit]")
 @workload_options
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgebench.benchmark import statistics
 from edgebench.reports.quantities import QUANTILES, Quantity
 from edgebench.reports.results import CONFIDENCE, MeasuredArtifact, Results, Row
-from edgebench.reports.units import NONE, UNITS, Dimension, fixed, number, percent, readable_unit
+from edgebench.reports.units import NONE, UNITS, Dimension, fixed, number, percent, plain_text, readable_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,15 @@ def share_cell(results: Results, artifact: MeasuredArtifact, quantity: Quantity)
         return Cell(NONE)
     lower, upper = fixed(row.lower), fixed(row.upper)
     return Cell(fixed(row.value), f"[{lower}, {upper}]")
+
+
+def metric_cell(results: Results, artifact: MeasuredArtifact, quantity: Quantity) -> Cell:
+    """Return a metric, or what is lost of it, with its interval, in four digits."""
+    row = results.find(artifact, quantity)
+    if row is None:
+        return Cell(NONE)
+    value, lower, upper = (plain_text(end, "") for end in (row.value, row.lower, row.upper))
+    return Cell(value, f"[{lower}, {upper}]")
 
 
 def fact_cell(results: Results, artifact: MeasuredArtifact, quantity: Quantity) -> Cell:

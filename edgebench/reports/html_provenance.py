@@ -11,6 +11,7 @@ from edgebench.benchmark.evidence import (
     DeviceFacts,
     Evidence,
     Measurement,
+    MetricRecord,
     Session,
     Summary,
     Timing,
@@ -113,9 +114,17 @@ def _data(evidence: Evidence) -> Iterator[Markup]:
         pairs = (
             ("data", record.data),
             ("SHA-256", _code(record.fingerprint)),
-            ("samples", f"{record.samples:,} in {record.classes} classes"),
+            ("samples", f"{record.samples:,}{f' in {record.classes} classes' if record.classes else ''}"),
+            *([("metric", _metric(record.metric))] if record.metric else []),
         )
         yield from _titled("Evaluation data", pairs)
+
+
+def _metric(metric: MetricRecord) -> Markup:
+    """Return a metric's name, which way it counts, and the hash of a user's function."""
+    better = "more" if metric.more_is_better else "less"
+    source = (" · SHA-256 of its source ", _code(metric.sha256)) if metric.sha256 else ()
+    return tag("span", f"{metric.name}, {better} is better", *source)
 
 
 def _artifacts(evidence: Evidence) -> tuple[Artifact, ...]:

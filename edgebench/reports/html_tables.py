@@ -105,6 +105,7 @@ def _cell(cell: Cell) -> Markup:
 def classes_section(evidence: Evidence, results: Results, answers: Mapping[Key, Answers]) -> Markup | None:
     """Return top-1 of each class for each artifact, or None where nothing was answered."""
     keys = [(a.artifact, a.device) for a in results.artifacts if (a.artifact, a.device) in answers]
+    keys = [key for key in keys if answers[key].targets is None]
     widest = max((answers[key].logits.shape[1] for key in keys), default=0)
     keys = [key for key in keys if answers[key].logits.shape[1] == widest]
     if not keys:

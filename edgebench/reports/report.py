@@ -47,6 +47,6 @@ def read_run(folder: Path) -> tuple[Evidence, dict[Key, LatencySamples], dict[Ke
 
     evidence = read_evidence(folder)
     measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
-    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions}
+    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions or m.workloads.soaks}
     answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
     return evidence, samples, answers

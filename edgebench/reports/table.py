@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from pathlib import Path
 
-from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
+from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, metric_cell, share_cell
 from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results, read_results
 from edgebench.reports.units import unit_text
@@ -25,8 +25,23 @@ def results_table(results: Results, verdict: Verdict) -> str:
     """Return the artifacts' figures, the gates that did not pass, and what was skipped, as text."""
     unit = latency_unit(results)
     shown = unit_text(unit)
-    header = ("artifact", "size", "shrink", f"p50 {shown}", f"p99 {shown}", "top-1 %", "drop pp", "decision")
+    header: tuple[str, ...] = (
+        "artifact",
+        "size",
+        "shrink",
+        f"p50 {shown}",
+        f"p99 {shown}",
+        "top-1 %",
+        "drop pp",
+        "decision",
+    )
     rows = [_cells(results, artifact, unit) for artifact in results.artifacts]
+    if any(row.quantity == Quantity.METRIC for row in results.rows):
+        header = (*header[:-1], "metric", "metric drop", header[-1])
+        rows = [
+            (*row[:-1], *_metric_cells(results, artifact), row[-1])
+            for row, artifact in zip(rows, results.artifacts, strict=True)
+        ]
     parts = [aligned((header, *rows), left=(0, len(header) - 1))]
     parts += [f"  {note}" for note in ("[ ] 95 % interval, both ends together.", *footnotes(results))]
     parts += ["", *_gate_lines(verdict)]
@@ -49,6 +64,13 @@ def _cells(results: Results, artifact: MeasuredArtifact, unit: str) -> tuple[str
         str(share_cell(results, artifact, Quantity.TOP1)),
         str(share_cell(results, artifact, Quantity.DROP)),
         f"{SYMBOLS.get(decision, ' ')} {decision}",
+    )
+
+
+def _metric_cells(results: Results, artifact: MeasuredArtifact) -> tuple[str, str]:
+    return (
+        str(metric_cell(results, artifact, Quantity.METRIC)),
+        str(metric_cell(results, artifact, Quantity.LOSS)),
     )
 
 
