@@ -273,6 +273,8 @@ benchmark:
   sessions: 3                         # fresh processes per artifact
   calls: 200                          # timed calls per session
   threads: 1
+  # affinity: big                     # cores: big, mid, little, or 0,2-3
+  # prepare: true                     # governor and clocks for the time, put back afterwards
 
 gates:                                # all must pass on a valid measurement for GO
   - p99 <= 50ms

@@ -39,6 +39,22 @@ def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condit
         yield from between(session.before, session.after, used=used, cpu_s=session.cpu_s, cool_c=cool_c)
 
 
+def across(sessions: Sequence[Session]) -> Iterator[Condition]:
+    """Yield what changed of a machine from one session to another."""
+    read = [session.before for session in sessions if session.before is not None]
+    starts = {readings.boot_id for readings in read} - {None}
+    yield Condition("starts", len(starts), str(len(starts)))
+    modes = sorted({readings.power_mode for readings in read if readings.power_mode})
+    if len(modes) > 1:
+        yield Condition("power_modes", 1, ", ".join(modes))
+    governors = {tuple(core.governor for core in readings.cores) for readings in read}
+    if len(governors) > 1:
+        named = sorted({name for cores in governors for name in cores if name})
+        yield Condition(
+            "governor_changed", 1, f"the governors differ from session to session: {', '.join(named)}"
+        )
+
+
 def between(
     before: Readings,
     after: Readings,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebench.benchmark.conditions import Condition, conditions
+from edgebench.benchmark.conditions import Condition, across, conditions
 from edgebench.benchmark.evidence import Session, State, Validity
 
 NEVER = math.inf
@@ -42,6 +42,8 @@ THRESHOLDS = {
     "spread": Threshold(0.25, 1.0, "the sessions' medians lie {percent:.0f} % apart"),
     # Another start of the system is another machine: clocks, caches and settings began anew.
     "restarts": Threshold(1, 1, "the machine was started anew during a session"),
+    # Between sessions it may be: each is a process of its own. But what was warm then is cold.
+    "starts": Threshold(2, NEVER, "the sessions are of {what} starts of the machine"),
     # Kelvin above the point where the kernel slows down; regulators act some degrees before it.
     "heat_c": Threshold(-5, NEVER, "{what}"),
     # The sessions were to begin alike; this one began as the last one left the machine.
@@ -55,6 +57,8 @@ THRESHOLDS = {
     ),
     # Two policies in one session are two machines.
     "governor_changed": Threshold(1, NEVER, "{what}", disturbs=True),
+    # Each of a Jetson's modes has clocks and cores of its own.
+    "power_modes": Threshold(1, NEVER, "the sessions are of several power modes: {what}", disturbs=True),
     # These governors follow the load, some 10 ms behind it; calls with pauses between them are then timed
     # at another clock than calls in a row.
     "governor": Threshold(1, NEVER, "{what}"),
@@ -97,7 +101,8 @@ def assess(
     that they took and for no longer.
     """
     worst, reasons, disturbances = Validity.VALID, [], []
-    found = [*_spread(medians_ns), *(c for session in sessions for c in conditions(session, cool_c))]
+    single = (condition for session in sessions for condition in conditions(session, cool_c))
+    found = [*_spread(medians_ns), *across(sessions), *single]
     for condition in worst_conditions(found):
         grade, reason = graded(condition)
         if grade is Validity.VALID:

@@ -180,6 +180,31 @@ def test_a_warm_start_is_said() -> None:
     assert found.reasons == ("a session began at 50 °C in place of 45 °C: the machine did not cool in time",)
 
 
+def _two(second: Readings) -> Assessment:
+    """Return what a second session of other readings makes of a quiet first one."""
+    first = Session(0, "", 1, 1, 1, None, 1, 0, "", TIMING, before=BEFORE, after=BEFORE, cpu_s=0.0)
+    return assess([first, replace(first, index=1, before=second, after=second)], [1e6, 1e6])
+
+
+def test_a_start_between_sessions_degrades() -> None:
+    """A run that was taken up after the machine went down is of two starts, and says so."""
+    assert _two(BEFORE) == Assessment(Validity.VALID)
+    assert _two(replace(BEFORE, boot_id="b")) == Assessment(
+        Validity.DEGRADED, ("the sessions are of 2 starts of the machine",)
+    )
+
+
+def test_settings_that_change_between_sessions_disturb() -> None:
+    """Sessions in two power modes, or under two governors, are of two machines."""
+    first = replace(BEFORE, power_mode="MAXN")
+    made = Session(0, "", 1, 1, 1, None, 1, 0, "", TIMING, before=first, after=first, cpu_s=0.0)
+    second = replace(BEFORE, power_mode="15W")
+    found = assess([made, replace(made, index=1, before=second, after=second)], [1e6, 1e6])
+    assert found.disturbances == ("the sessions are of several power modes: 15W, MAXN",)
+    found = _two(replace(BEFORE, cores=clock(CORES[0], governor="ondemand")))
+    assert found.disturbances == ("the governors differ from session to session: ondemand, performance",)
+
+
 def test_a_machine_that_tells_nothing_is_not_degraded() -> None:
     """Virtual machines have no sensors: absence is no reason."""
     assert assessed(Readings(), Readings()) == Assessment(Validity.VALID)
