@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgebench.devices.inventory import Entry
     from edgebench.devices.quarantine import Health
     from edgebench.doctor import Finding
+    from edgebench.reports.gates import Gate
     from edgebench.reports.results import Results
     from edgebench.reports.verdict import Verdict
 
@@ -56,6 +57,9 @@ def benchmark(
     soak: str | None = None,
     soak_window: str = "60s",
     profile: bool = False,
+    gates: Path | None = None,
+    until_decided: bool = False,
+    max_time: str | None = None,
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -69,11 +73,14 @@ def benchmark(
     the time, and put them back. power_mode: the number of a Jetson's mode, likewise. cool_down: at what
     temperature each session begins at most, as in `60C` or `60C,15m`.
     metric: f1, auc, map, rmse, mae or a function of your own; metric_better: `more` or `less`, for such.
+    gates: criteria to write down before the measurement. until_decided: take sessions until they, or the
+    edge checklist, are decided, on one device and for `max_time` at most, 10m where None; a call on the same
+    folder goes on.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
+    from edgebench import deciding
     from edgebench.benchmark.evidence_files import check_unmeasured
-    from edgebench.benchmark.fleet import benchmark_on
     from edgebench.benchmark.metric_choice import choose_metric, labels_for
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.exporters.inspect import open_artifact
@@ -93,6 +100,10 @@ def benchmark(
         profile=profile,
     )
     declared = parse_preprocessing(preprocessing) if preprocessing else None
+    criteria = _gates(gates) if gates or until_decided else None
+    if max_time and not until_decided:
+        raise ConfigError("--max-time is for --until-decided", hint="add --until-decided, or leave it out")
+    max_s = parse_duration(max_time or deciding.DEFAULT_TIME, "--max-time")
     if not artifacts:
         raise InputError("there is nothing to measure", hint="name at least one artifact")
     adopted = tuple((open_artifact(path, declared), path.resolve()) for path in artifacts)
@@ -121,19 +132,23 @@ def benchmark(
         metric=chosen,
     )
     with folder_lock(folder):
-        check_unmeasured(folder)
         sweep_parts(folder)
-        benchmark_on(request, devices, progress=progress)
+        if until_decided and criteria is not None:
+            deciding.measure_until_decided(request, devices, criteria, max_s, progress, again=True)
+        else:
+            check_unmeasured(folder)
+            deciding.measure(request, devices, criteria, progress)
     return folder
 
 
 def report(run_folder: Path, *, gates: Path | None = None, html: Path | None = None) -> Verdict:
-    """Judge a run's evidence, write verdict, tables and page into its folder, and return the verdict."""
-    from edgebench.reports.gate_files import load_gates
-    from edgebench.reports.gate_words import DEFAULT_GATES
+    """Judge a run's evidence, write verdict, tables and page into its folder, and return the verdict.
+
+    gates: a file; None for the criteria that were declared before the measurement, or the edge checklist.
+    """
     from edgebench.reports.report import write_report
 
-    return write_report(run_folder, load_gates(gates) if gates else DEFAULT_GATES, html=html)
+    return write_report(run_folder, _gates(gates) if gates else None, html=html)
 
 
 def run(
@@ -290,6 +305,14 @@ def measurement_failed(failures: Sequence[str]) -> MeasurementError:
     return MeasurementError(
         "; ".join(failures), hint="the others were measured; see evidence.json in the run's folder"
     )
+
+
+def _gates(path: Path | None) -> Sequence[Gate]:
+    """Return the gates of a file, or the edge checklist. Raises ConfigError."""
+    from edgebench.reports.gate_files import load_gates
+    from edgebench.reports.gate_words import DEFAULT_GATES
+
+    return load_gates(path) if path else DEFAULT_GATES
 
 
 def _baseline(name: str | None, adopted: Sequence[tuple[Artifact, Path]]) -> str | None:

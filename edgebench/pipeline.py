@@ -194,7 +194,7 @@ def _benchmark(
     folder: Path,
     progress: Progress,
 ) -> None:
-    from edgebench.benchmark.fleet import benchmark_on
+    from edgebench import deciding
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.options import parse_duration
     from edgebench.workload_options import configured_workloads
@@ -225,7 +225,11 @@ def _benchmark(
         wait_s=parse_duration(config.wait, "benchmark.wait") if config.wait else None,
         workloads=configured_workloads(config.workloads),
     )
-    benchmark_on(request, config.names(), progress=progress)
+    if config.until_decided:
+        max_s, names = parse_duration(config.max_time, "benchmark.max_time"), config.names()
+        deciding.measure_until_decided(request, names, plan.gates, max_s, progress, again=False)
+    else:
+        deciding.measure(request, config.names(), plan.gates, progress)
 
 
 def default_baseline(artifacts: tuple[Artifact, ...]) -> str | None:

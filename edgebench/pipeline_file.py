@@ -123,6 +123,7 @@ class BenchmarkConfig:
     devices: several at once, in place of `device`. wait: how long for a busy one, as in `10m`.
     prepare: set governor, clocks and the like for the time, and put them back. power_mode: a Jetson's, by
     its number, likewise. cool_down: at what temperature each session begins at most, as in `60C,15m`.
+    until_decided: take sessions until the gates are decided, for `max_time` at most, as in 10m.
     """
 
     device: str = "local:cpu"
@@ -138,6 +139,8 @@ class BenchmarkConfig:
     prepare: bool = False
     power_mode: int | None = None
     cool_down: str | None = None
+    until_decided: bool = False
+    max_time: str = "10m"
 
     def names(self) -> tuple[str, ...]:
         """Return the devices to measure on, as they are written."""
@@ -275,6 +278,8 @@ benchmark:
   threads: 1
   # affinity: big                     # cores: big, mid, little, or 0,2-3
   # prepare: true                     # governor and clocks for the time, put back afterwards
+  # until_decided: true               # more sessions until every gate is decided
+  # max_time: 10m                     # and no longer than this
 
 gates:                                # all must pass on a valid measurement for GO
   - p99 <= 50ms

@@ -91,6 +91,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
         open_device(name)
     if pipeline.benchmark.wait:
         parse_duration(pipeline.benchmark.wait, "benchmark.wait")
+    parse_duration(pipeline.benchmark.max_time, "benchmark.max_time")
     check_cores(pipeline.benchmark.affinity)
     if pipeline.benchmark.cool_down:
         parse_cool_down(pipeline.benchmark.cool_down)

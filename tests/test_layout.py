@@ -30,6 +30,7 @@ TOP_OF_PACKAGE = {
     "calibrate",
     "check_gates",
     "cli",
+    "deciding",
     "device_doctor",
     "device_state",
     "doctor",

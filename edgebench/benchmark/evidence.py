@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
+from edgebench.benchmark.criteria import Criteria
+from edgebench.benchmark.looks import Looks
 from edgebench.benchmark.timing import NOT_TOLD as NOT_TOLD  # noqa: PLC0414 - read from here by many
 from edgebench.benchmark.timing import Span as Span  # noqa: PLC0414 - likewise
 from edgebench.benchmark.timing import Timing as Timing  # noqa: PLC0414 - likewise
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 SCHEMA = 3
 """1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
 measured beyond single calls (`workloads`), resident memory after the last call, what the sensors showed
-before and after each session, the metric asked for, what the inventory calls the device, and in which blocks
-of a session the calls were taken."""
+before and after each session, the metric asked for, what the inventory calls the device, in which blocks of
+a session the calls were taken, the criteria that were declared beforehand, the looks of a measurement that
+stopped when decided."""
 
 
 class Validity(enum.StrEnum):
@@ -180,7 +183,11 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything one run measured. baseline: the id of the artifact that others are held against."""
+    """Everything one run measured. baseline: the id of the artifact that others are held against.
+
+    criteria: what was declared before the measurement, None where nothing was. looks: how it was looked at
+    while it went on, None where the number of sessions was fixed.
+    """
 
     name: str
     created_utc: str
@@ -191,6 +198,8 @@ class Evidence:
     seed: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    criteria: Criteria | None = None
+    looks: Looks | None = None
     schema: int = SCHEMA
 
 

@@ -27,6 +27,9 @@ from edgebench.benchmark.raw_files import read_columns, read_record, write_raw
 from edgebench.errors import InputError, StorageError
 from edgebench.storage import atomic_path, encode_json, from_plain, read_json, sha256_bytes, write_json
 
+Key = tuple[str, str]
+"""An artifact's id and its device's URI."""
+
 EVIDENCE = "evidence.json"
 _LONGEST = 180  # bytes of a stem: file systems allow 255 with what is added to it
 
@@ -126,6 +129,14 @@ def _load_calls(path: Path) -> Calls:
     nowhere = np.full(latency.size, -1, np.int64)
     block, turn = (columns.get(name, nowhere) for name in ("block", "turn"))
     return Calls(latency, columns["warmup"], block, turn)
+
+
+def load_run(folder: Path, evidence: Evidence) -> tuple[dict[Key, LatencySamples], dict[Key, Answers]]:
+    """Return all timings and answers of a run, by artifact id and device URI. Raises InputError."""
+    measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
+    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions or m.workloads.soaks}
+    answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
+    return samples, answers
 
 
 # --- answers ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgebench.devices.device import Device
 
 _ASKED = "request.sha256"
-_NOT_ASKED = ("out", "device", "notes", "wait_s", "skipped")
+_NOT_ASKED = ("out", "device", "notes", "wait_s", "skipped", "criteria")
 """What of a request does not change what one device measures."""
 
 
@@ -173,6 +173,7 @@ def _together(request: BenchmarkRequest, found: Mapping[Path, Evidence]) -> Evid
         parts[0],
         created_utc=max(part.created_utc for part in parts),
         measurements=tuple(measurements),
+        criteria=request.criteria,
         environment=_environments(parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Skipped
+from edgebench.benchmark.criteria import Criteria
 from edgebench.benchmark.evidence import MetricRecord
 from edgebench.benchmark.inputs import check_classes, grouping
 from edgebench.benchmark.metric_choice import check_metric
@@ -29,7 +30,8 @@ class BenchmarkRequest:
     notes: said beforehand, kept in the evidence. wait_s: how long to wait for a device that another one
     measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
     as in `60C` or `60C,15m`. metric: beside top-1; a user's file is found from `metric_base`.
-    workloads: what is measured beyond single calls.
+    workloads: what is measured beyond single calls. criteria: what was declared beforehand, kept in the
+    evidence.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -55,6 +57,7 @@ class BenchmarkRequest:
     metric: MetricRecord | None = None
     metric_base: Path | None = None
     workloads: WorkloadsAsked = field(default_factory=WorkloadsAsked)
+    criteria: Criteria | None = None
 
 
 def check(request: BenchmarkRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, 
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
 from edgebench.benchmark.request import BenchmarkRequest, check
+from edgebench.benchmark.stopping import Rounds, Until
 from edgebench.benchmark.turns import in_one_line, take_session
 from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
@@ -40,16 +41,22 @@ Done = TypeVar("Done")
 
 
 def benchmark(
-    request: BenchmarkRequest, *, device: Device | None = None, progress: Progress = silent
+    request: BenchmarkRequest,
+    *,
+    device: Device | None = None,
+    until: Until | None = None,
+    progress: Progress = silent,
 ) -> Evidence:
     """Measure the artifacts, write the evidence into `request.out`, and return it.
 
     Sessions and answers found there from an earlier, killed run of the same request are kept. An
     artifact that cannot be measured becomes a `failure` and the others go on. device: in place of the
-    one that `request.device` names. Raises InputError for data or settings that do not fit,
-    DeviceError where the device is gone.
+    one that `request.device` names. until: when to take no further session, in place of `request.sessions`;
+    what was measured and looked at before is gone on with. Raises InputError for data or settings that do
+    not fit, DeviceError where the device is gone.
     """
     check(request)
+    rounds = None if until is None else Rounds(until, request, progress)
     check_cores(request.affinity)
     cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
@@ -58,7 +65,8 @@ def benchmark(
         cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
-        evidence = _Run(request, measurer, (*notes, *placement_note(request.affinity, cores))).evidence()
+        noted = (*notes, *placement_note(request.affinity, cores))
+        evidence = _Run(request, measurer, noted, rounds).evidence()
     known = (replace(m, device=replace(m.device, aliases=aliases, tags=tags)) for m in evidence.measurements)
     evidence = replace(evidence, measurements=tuple(known))
     files.write_evidence(request.out, evidence)
@@ -103,6 +111,7 @@ class _Run:
     request: BenchmarkRequest
     measurer: Measurer
     notes: tuple[str, ...]
+    rounds: Rounds | None = None
 
     def evidence(self) -> Evidence:
         """Ask every artifact for its answers, then time them all in turn."""
@@ -120,9 +129,8 @@ class _Run:
 
     def _take_sessions(self, findings: Sequence[_Findings]) -> None:
         """Take session after session, each of all artifacts in turn, without those that have failed."""
-        total = self.request.sessions
-        for index in range(total):
-            self._take_session(findings, index, (index, total))
+        for index in self._indices(findings):
+            self._take_session(findings, index, (index, self._known_rounds()))
 
     def _take_session(self, findings: Sequence[_Findings], index: int, count: tuple[int, int]) -> None:
         playing = {finding.artifact.id: finding for finding in findings if finding.failure is None}
@@ -133,6 +141,16 @@ class _Run:
         for name, finding in playing.items():
             finding.failure = taken.failures.get(name)
             finding.sessions += [taken.sessions[name]] if name in taken.sessions else []
+
+    def _indices(self, findings: Sequence[_Findings]) -> Iterable[int]:
+        """Return the index of each round: so many as were asked for, or until it is decided."""
+        if self.rounds is None:
+            return range(self.request.sessions)
+        return self.rounds.indices(lambda: self._evidence(findings))
+
+    def _known_rounds(self) -> int:
+        """Return how many rounds there will be, as far as it is known: to the next look."""
+        return self.request.sessions if self.rounds is None else self.rounds.looks.due
 
     def _evidence(self, findings: Sequence[_Findings]) -> Evidence:
         return Evidence(
@@ -145,6 +163,8 @@ class _Run:
             seed=self.request.seed,
             environment=dict(self.measurer.host.packages),
             notes=(*self.request.notes, *self.notes, *_notes(self.request)),
+            criteria=self.request.criteria,
+            looks=None if self.rounds is None else self.rounds.looks,
         )
 
     def _measurement(self, finding: _Findings) -> Measurement:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgebench.benchmark.dependence import FloatArray, IntArray, Samples, worth
+from edgebench.benchmark.dependence import FloatArray, IntArray, Samples, Worth, worth
 from edgebench.benchmark.distributions import bisect, normal_below
 from edgebench.benchmark.intervals import bounds_at_worth
 from edgebench.benchmark.statistics import Bounds, needed_calls
@@ -144,6 +144,11 @@ def look(bounds: Bounds, limit: float, plan: LookPlan, used: int, have: int) -> 
     return Look(Step.GO_ON, bounds, used, more=later[0] - have)
 
 
+def enough_known(value: Worth) -> bool:
+    """Return whether enough is known of how calls depend on each other for a look to decide on them."""
+    return value.sessions_differ or value.stretches >= _KNOWN
+
+
 def look_at_latency(  # noqa: PLR0917 - the samples, the question, the plan
     samples: Samples, session: IntArray, q: float, limit: float, plan: LookPlan, used: int
 ) -> Look:
@@ -159,6 +164,6 @@ def look_at_latency(  # noqa: PLR0917 - the samples, the question, the plan
     if have < plan.looks[used]:
         return Look(Step.GO_ON, None, used, more=plan.looks[used] - have)
     value = worth(samples, session, q)
-    known = value.sessions_differ or value.stretches >= _KNOWN
+    known = enough_known(value)
     bounds = bounds_at_worth(samples, value, q, plan.look_confidence) if known else Bounds(None, None)
     return look(bounds, limit, plan, used, have)

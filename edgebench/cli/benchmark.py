@@ -54,26 +54,28 @@ from edgebench.cli.workloads import workload_options
 @workload_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--gates", type=click.Path(path_type=Path), help="YAML of gates.  [default: the edge checklist]"
+    "--gates",
+    type=click.Path(path_type=Path),
+    help="YAML of gates, written down beforehand.  [default: the edge checklist]",
 )
+@click.option("--until-decided", is_flag=True, help="Take sessions until every gate is decided.")
+@click.option("--max-time", metavar="TIME", help="The most that --until-decided takes.  [default: 10m]")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/benchmark/<time>]"
 )
 @json_option
 @quiet_option
-def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> None:
+def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> int:
     """Measure artifacts: latency, memory, accuracy; write evidence.
 
     The report is written too; the exit code says how the measurement went, not the verdict:
-    `edgebench report` judges.
+    `edgebench report` judges. With --until-decided it is 3 where the gates stayed open.
     """
     from edgebench import api
     from edgebench.cli.terminal import print_json, tell
-    from edgebench.reports.gate_files import load_gates
+    from edgebench.reports.verdict import Answer, Decision
 
-    if gates is not None:
-        load_gates(gates)  # a mistake in them is told before the measurement, not after it
-    folder = api.benchmark(progress=talk(quiet), **options)
+    folder = api.benchmark(progress=talk(quiet), gates=gates, **options)
     evidence = api.read_evidence(folder)
     verdict = api.report(folder, gates=gates)
     tell(evidence.notes)
@@ -85,3 +87,5 @@ def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> N
     failures = [f"{m.artifact.id}: {m.failure}" for m in evidence.measurements if m.failure]
     if failures:
         raise api.measurement_failed(failures)
+    is_open = any(result.answer is Answer.INCONCLUSIVE for one in verdict.artifacts for result in one.gates)
+    return Decision.INCONCLUSIVE.exit_code if evidence.looks is not None and is_open else 0

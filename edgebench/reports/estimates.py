@@ -13,11 +13,10 @@ from edgebench.reports.timing_estimates import SESSION_FIELDS, latency, of_calls
 from edgebench.reports.units import Dimension
 from edgebench.reports.workload_estimates import coverage, energy, throughput
 
+_FROM_SESSIONS = frozenset({*QUANTILES, *SESSION_FIELDS, Quantity.PERCENTILE})
 _FROM_TIMINGS = frozenset(
     {
-        *QUANTILES,
-        *SESSION_FIELDS,
-        Quantity.PERCENTILE,
+        *_FROM_SESSIONS,
         Quantity.SUSTAINED,
         Quantity.THROUGHPUT,
         Quantity.ENERGY,
@@ -54,12 +53,28 @@ def from_answers(quantity: Quantity) -> bool:
     return not (from_timings(quantity) or from_file(quantity))
 
 
+def from_sessions(quantity: Quantity) -> bool:
+    """Return whether each further session tells more of the quantity."""
+    return quantity in _FROM_SESSIONS
+
+
+def at_look(subject: Subject, quantity: Quantity, confidence: float) -> float:
+    """Return the confidence that bounds take so that they hold at `confidence` over all looks there may be.
+
+    Only what sessions measure is looked at more than once.
+    """
+    looks = subject.looks
+    return confidence if looks is None or not from_sessions(quantity) else looks.surer(confidence)
+
+
 def estimate(subject: Subject, question: Question, confidence: float) -> Estimate:
     """Return the answer with bounds, each by itself at `confidence`; pure.
 
-    For a two-sided 95 % interval pass 0.975.
+    For a two-sided 95 % interval pass 0.975. Where the measurement was looked at while it went on, the
+    bounds of what was timed hold at `confidence` over all looks together.
     """
     quantity = question.quantity
+    confidence = at_look(subject, quantity, confidence)
     if question.relative and quantity not in LOSSES and (from_file(quantity) or _failed(subject) is None):
         return relative(subject, question, confidence)
     if from_file(quantity):

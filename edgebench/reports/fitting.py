@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from edgebench.artifact import Format, Precision
+from edgebench.artifact import Artifact, Format, Precision
 from edgebench.errors import ConfigError
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import Quantity
@@ -14,7 +14,7 @@ from edgebench.reports.subjects import Subject
 
 def check_gates_fit(gates: Sequence[Gate], found: Sequence[Subject]) -> None:
     """Raise ConfigError for a pattern that no artifact matches, or a metric asked the wrong way round."""
-    _check_patterns(gates, found)
+    check_patterns(gates, [subject.measurement.artifact for subject in found])
     for gate in gates:
         if gate.quantity is Quantity.METRIC and gate.question.metric is None:
             _check_direction(gate, found)
@@ -31,11 +31,12 @@ def _check_direction(gate: Gate, found: Sequence[Subject]) -> None:
         )
 
 
-def _check_patterns(gates: Sequence[Gate], found: Sequence[Subject]) -> None:
-    names = sorted({subject.key[0] for subject in found})
+def check_patterns(gates: Sequence[Gate], artifacts: Sequence[Artifact]) -> None:
+    """Raise ConfigError, with the nearest name, for a pattern that no artifact matches."""
+    names = sorted({artifact.id for artifact in artifacts})
     for gate in gates:
         known = gate.on is None or gate.on in {*Precision, *Format}
-        if known or any(gate.matches(subject.measurement.artifact) for subject in found):
+        if known or any(map(gate.matches, artifacts)):
             continue
         words = (*names, *Precision, *Format)
         near = difflib.get_close_matches(str(gate.on), words, n=1, cutoff=0.5)

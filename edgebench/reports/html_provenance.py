@@ -17,6 +17,7 @@ from edgebench.benchmark.evidence import (
     Timing,
 )
 from edgebench.datasets import Preprocessing
+from edgebench.reports.declaration import declaration_words, look_notes
 from edgebench.reports.markup import Markup, scroll, tag
 from edgebench.reports.results import Results
 from edgebench.reports.sensor_words import sensor_pairs
@@ -63,6 +64,8 @@ def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
         *(("imported from", origin) for origin in origins(evidence)),
         ("gates", join(verdict.criteria, "; ")),
         ("gates' SHA-256", _code(verdict.criteria_sha256)),
+        ("criteria", declaration_words(verdict.declaration)),
+        *(("looks", note) for note in look_notes(evidence.looks, verdict.declaration)[:1]),
         ("versions", _versions(evidence.environment)),
     )
 

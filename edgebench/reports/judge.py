@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgebench.benchmark.comparable import OF_THE_RUNTIME, unlike
+from edgebench.benchmark.criteria import criteria_sha256
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Validity
+from edgebench.benchmark.multiplicity import shared
 from edgebench.benchmark.statistics import quantile_supported
 from edgebench.errors import ConfigError
 from edgebench.reports import plans
+from edgebench.reports.declaration import declaration_notes, hold_against
 from edgebench.reports.estimates import (
     applies,
     estimate,
     from_answers,
     from_clock,
     from_file,
+    from_sessions,
     from_timings,
     session_estimates,
 )
@@ -29,8 +33,15 @@ from edgebench.reports.quantities import Estimate, Quantity
 from edgebench.reports.standing import Answered, answer_of, standing
 from edgebench.reports.subjects import Key, Subject, subjects
 from edgebench.reports.units import percent, value_text
-from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Interval, Verdict
-from edgebench.storage import sha256_bytes
+from edgebench.reports.verdict import (
+    Answer,
+    ArtifactVerdict,
+    Decision,
+    GateResult,
+    Interval,
+    Settler,
+    Verdict,
+)
 
 
 def judge(
@@ -60,12 +71,14 @@ def judge(
             hint=f"the run's artifacts: {names}",
         )
     criteria = tuple(str(gate) for gate in gates)
+    declaration = hold_against(evidence.criteria, gates)
     return Verdict(
         decision=_together([verdict.decision for verdict in judged]),
         artifacts=judged,
         criteria=criteria,
-        criteria_sha256=sha256_bytes("\n".join(criteria).encode()),
-        notes=_notes(found, gates, judged),
+        criteria_sha256=criteria_sha256(criteria),
+        notes=(*_notes(found, gates, judged), *declaration_notes(declaration, evidence.looks)),
+        declaration=declaration,
         environment=dict(evidence.environment),
     )
 
@@ -117,7 +130,8 @@ def _judge_gate(subject: Subject, gate: Gate) -> Answered:
         reason, needed = found.problem, plans.for_problem(subject, gate.question)
     elif answer is Answer.INCONCLUSIVE:
         needed = plans.to_settle(subject, gate, found)
-    if not found.problem and (doubt := _doubt(subject, gate, answer)):
+    doubt = None if found.problem else _doubt(subject, gate, answer)
+    if doubt:
         answer, (reason, needed) = Answer.INCONCLUSIVE, doubt
     lower, value, upper = (gate.shown(x) for x in (found.lower, found.value, found.upper))
     artifact, device = subject.key
@@ -136,8 +150,23 @@ def _judge_gate(subject: Subject, gate: Gate) -> Answered:
         confidence=gate.confidence,
         reason=reason,
         needed=needed,
+        settled_by=_settler(subject, gate, blocked=bool(found.problem or doubt))
+        if answer is Answer.INCONCLUSIVE
+        else None,
     )
     return Answered(subject, gate, found, result)
+
+
+def _settler(subject: Subject, gate: Gate, *, blocked: bool) -> Settler:
+    """Return what more of would settle an open gate. blocked: it is not for want of calls or samples."""
+    measurement = subject.measurement
+    disturbed = bool(measurement.disturbances) and from_clock(gate.quantity)
+    invalid = measurement.validity is Validity.INVALID or measurement.device.emulated
+    if blocked or disturbed or (invalid and from_timings(gate.quantity)):
+        return Settler.OTHER
+    if from_sessions(gate.quantity):
+        return Settler.SESSIONS
+    return Settler.SAMPLES if from_answers(gate.quantity) else Settler.OTHER
 
 
 def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
@@ -161,7 +190,9 @@ def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | No
 
 def _sessions_disagree(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | None:
     """Return that one session alone passes what another fails, or what all together pass."""
-    alone = session_estimates(subject, gate.question, gate.confidence)
+    count = max(1, len(subject.measurement.sessions))
+    sure = gate.confidence if subject.looks is None else shared(gate.confidence, count)
+    alone = session_estimates(subject, gate.question, sure)
     by_session = {index: answer_of(gate, found) for index, found in alone.items()}
     said = {answer, *by_session.values()}
     if not said >= {Answer.PASS, Answer.FAIL}:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, share_cell
+from edgebench.reports.declaration import declaration_words
 from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results
 from edgebench.reports.units import unit_text, value_text
@@ -28,6 +29,7 @@ def summary(results: Results, verdict: Verdict) -> str:
         *footnotes(results),
         "## Gates",
         _table(("", "artifact", "gate", "value", "why"), [_gate(result, verdict) for result in gates]),
+        f"Note: {_escaped(declaration_words(verdict.declaration))}.",
     ]
     listed = [*(f"skipped {text}" for text in results.skipped), *results.notes]
     parts += ["## Notes", "\n".join(f"- {_escaped(text)}" for text in listed)] if listed else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from edgebench.benchmark import accuracy, planning, statistics
 from edgebench.benchmark.dependence import session_parts, worth
-from edgebench.reports.estimates import from_answers, from_file
+from edgebench.reports.estimates import at_look, from_answers, from_file
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import COMPARED, Estimate, Quantity, Question
 from edgebench.reports.subjects import Subject
@@ -56,6 +57,7 @@ _ASKED_FOR = {
 
 def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     """Return how many calls, sessions or samples would move the interval off the bound."""
+    gate = replace(gate, confidence=at_look(subject, gate.quantity, gate.confidence))
     if gate.question.quantile is not None and not gate.question.relative:
         return _calls(subject, gate, found)
     if from_answers(gate.quantity) and gate.quantity in _COUNTED and gate.question.part is None:

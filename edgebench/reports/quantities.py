@@ -192,7 +192,8 @@ class Estimate:
     lower, upper: bounds, each at the confidence asked for; None where the sample supports none.
     n: how many `of` (calls, sessions, samples; files are facts). problem: why it cannot be judged.
     worth: how many independent ones they stand for, where those depend on each other.
-    at: the value whose samples fare worst, where that is asked.
+    at: the value whose samples fare worst, where that is asked. known: whether enough is known of how calls
+    depend on each other for a measurement that is looked at while it goes on to end on them.
     """
 
     value: float | None
@@ -203,6 +204,7 @@ class Estimate:
     problem: str | None = None
     worth: int | None = None
     at: str | None = None
+    known: bool = True
 
 
 def unknown(reason: str, of: str = "", n: int = 0) -> Estimate:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from edgebench.reports.subjects import Key
 
 
-def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = None) -> Verdict:
+def write_report(folder: Path, gates: Sequence[Gate] | None, *, html: Path | None = None) -> Verdict:
     """Judge the evidence in `folder` and return the verdict.
 
+    gates: None for those that were declared before the measurement, or else the edge checklist.
     Writes verdict.json, results.json, results.csv, summary.md, junit.xml and report.html (or the
     page to `html`) into the folder, each whole or not at all. Raises InputError where the folder
     holds no evidence, ConfigError where no gate applies, StorageError where it cannot write.
     """
+    from edgebench.reports.declaration import declared_gates
     from edgebench.reports.html import Page, render_page
     from edgebench.reports.judge import judge
     from edgebench.reports.junit import junit_xml
@@ -29,7 +31,8 @@ def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = Non
     from edgebench.reports.results import make_results, results_csv
 
     evidence, samples, answers = read_run(folder)
-    verdict = judge(evidence, gates, samples, answers)
+    asked = declared_gates(evidence.criteria) if gates is None else gates
+    verdict = judge(evidence, asked, samples, answers)
     results = make_results(evidence, verdict, samples, answers)
     page = render_page(Page(evidence, verdict, results, samples, answers))
     write_json(folder / "results.json", results)
@@ -43,10 +46,8 @@ def write_report(folder: Path, gates: Sequence[Gate], *, html: Path | None = Non
 
 def read_run(folder: Path) -> tuple[Evidence, dict[Key, LatencySamples], dict[Key, Answers]]:
     """Return a run's evidence with all its timings and answers, by artifact and device. Raises InputError."""
-    from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
+    from edgebench.benchmark.evidence_files import load_run, read_evidence
 
     evidence = read_evidence(folder)
-    measured = {(m.artifact.id, m.device.uri): m for m in evidence.measurements}
-    samples = {key: load_samples(folder, m) for key, m in measured.items() if m.sessions or m.workloads.soaks}
-    answers = {key: found for key, m in measured.items() if (found := load_answers(folder, m)) is not None}
+    samples, answers = load_run(folder, evidence)
     return evidence, samples, answers

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from edgebench.benchmark.multiplicity import shared, standing_fails
 from edgebench.reports import plans
-from edgebench.reports.estimates import estimate, from_file
+from edgebench.reports.estimates import estimate, from_answers, from_file, from_sessions
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import Estimate
 from edgebench.reports.subjects import Subject
-from edgebench.reports.verdict import Answer, GateResult
+from edgebench.reports.verdict import Answer, GateResult, Settler
 
 
 def answer_of(gate: Gate, found: Estimate) -> Answer:
@@ -73,4 +73,8 @@ def _taken_back(one: Answered, asked: int) -> Answered:
     surer = replace(one.gate, confidence=shared(one.gate.confidence, asked))
     reason = f"{one.result.reason}, but of {asked} gates that do not pass one may fail so by chance"
     needed = plans.to_settle(one.subject, surer, one.found)
-    return replace(one, result=replace(one.result, answer=Answer.INCONCLUSIVE, reason=reason, needed=needed))
+    drawn = one.gate.quantity
+    settler = Settler.SESSIONS if from_sessions(drawn) else Settler.OTHER
+    settler = Settler.SAMPLES if from_answers(drawn) else settler
+    taken = replace(one.result, answer=Answer.INCONCLUSIVE, reason=reason, needed=needed, settled_by=settler)
+    return replace(one, result=taken)

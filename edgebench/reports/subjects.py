@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgebench.artifact import Artifact, Precision
 from edgebench.benchmark import accuracy
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples, Measurement
+from edgebench.benchmark.looks import Looks
 
 Key = tuple[str, str]
 """An artifact's id and its device's URI."""
@@ -24,7 +25,8 @@ class Subject:
 
     baseline: what the drop is taken against; None for the baseline itself and where there is none.
     baseline_samples, baseline_answers: None where the baseline has none. reference: the fp32 file of the
-    same format; None for that file itself and where there is none.
+    same format; None for that file itself and where there is none. looks: how the run was looked at while
+    it went on.
     """
 
     measurement: Measurement
@@ -36,6 +38,7 @@ class Subject:
     reference: Artifact | None
     is_baseline: bool
     is_reference: bool
+    looks: Looks | None = None
 
     @property
     def key(self) -> Key:
@@ -71,6 +74,7 @@ def subjects(
                 reference=None if reference is artifact else reference,
                 is_baseline=is_baseline,
                 is_reference=reference is artifact,
+                looks=evidence.looks,
             )
         )
     return tuple(found)

@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from edgebench.reports.cells import fact_cell, footnotes, latency_cell, latency_unit, metric_cell, share_cell
+from edgebench.reports.declaration import declaration_words
 from edgebench.reports.quantities import Quantity
 from edgebench.reports.results import MeasuredArtifact, Results, read_results
 from edgebench.reports.units import unit_text
@@ -90,6 +91,7 @@ def _gate_lines(verdict: Verdict) -> list[str]:
     results = [result for artifact in verdict.artifacts for result in artifact.gates]
     passed = sum(result.answer is Answer.PASS for result in results)
     lines = [f"gates    {passed} of {len(results)} pass: {'; '.join(verdict.criteria)}"]
+    lines.append(f"criteria {printable(declaration_words(verdict.declaration))}")
     for result in wanting(verdict):
         needed = f"; needed: {result.needed}" if result.needed else ""
         name = f"{result.artifact}{on_device(verdict, result.device)}"

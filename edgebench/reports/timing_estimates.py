@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from edgebench.benchmark.comparable import unlike_sessions
 from edgebench.benchmark.dependence import worth
 from edgebench.benchmark.evidence import LatencySamples, Measurement, Summary
 from edgebench.benchmark.intervals import bounds_at_worth
+from edgebench.benchmark.sequential import enough_known
 from edgebench.reports.quantities import Estimate, Quantity, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.units import Dimension, stored_text
@@ -39,7 +41,8 @@ def latency(subject: Subject, q: float, confidence: float) -> Estimate:
         return unknown(
             problem or "", "calls", 0 if subject.samples is None else len(subject.samples.latency_ns)
         )
-    return of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
+    found = of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
+    return found if subject.looks is None or found.known else replace(found, lower=None, upper=None)
 
 
 def calls_problem(measurement: Measurement, samples: LatencySamples | None) -> str | None:
@@ -71,7 +74,8 @@ def of_calls(
     n = len(latency_ns)
     independent = None if value.calls >= _INDEPENDENT * n else int(value.calls)
     centre = statistics.quantile(latency_ns, q)
-    return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent)
+    known = enough_known(value)
+    return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent, known=known)
 
 
 def median(values: NDArray[np.int64] | NDArray[np.float64], confidence: float, of: str) -> Estimate:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-SCHEMA = 1
-"""1: the first."""
+SCHEMA = 2
+"""1: the first. 2: whether the criteria were declared before the measurement; what settles an open gate."""
 
 
 class Answer(enum.StrEnum):
@@ -30,6 +30,36 @@ class Decision(enum.StrEnum):
         return {Decision.GO: 0, Decision.NO_GO: 1, Decision.INCONCLUSIVE: 3}[self]
 
 
+class Settler(enum.StrEnum):
+    """What more of would settle an INCONCLUSIVE gate."""
+
+    SESSIONS = "sessions"
+    SAMPLES = "samples"
+    OTHER = "something else"
+
+
+class Declared(enum.StrEnum):
+    """Whether the criteria stood before the measurement."""
+
+    BEFORE = "BEFORE"
+    NOT = "NOT"
+    CHANGED = "CHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What was declared before the measurement, beside what is judged by.
+
+    sha256, declared_utc: of the criteria as they were declared; None where none were. changes: what differs,
+    one gate each, in words.
+    """
+
+    declared: Declared = Declared.NOT
+    sha256: str | None = None
+    declared_utc: str | None = None
+    changes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """lower and upper bound, in the quantity's unit; None where the sample supports no bound."""
@@ -42,8 +72,9 @@ class Interval:
 class GateResult:
     """One gate on one artifact. value: the point estimate; None where it cannot be given.
 
-    interval: one-sided bounds, each at `confidence`. reason: why this answer, in one sentence.
-    needed: what would settle an INCONCLUSIVE gate, in words.
+    interval: one-sided bounds, each at `confidence`, over all looks where there were several. reason: why
+    this answer, in one sentence. needed: what would settle an INCONCLUSIVE gate, in words; settled_by: of
+    what kind that is, None for the other answers.
     """
 
     gate: str
@@ -57,6 +88,7 @@ class GateResult:
     confidence: float
     reason: str
     needed: str | None = None
+    settled_by: Settler | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +104,16 @@ class ArtifactVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision on a run. criteria_sha256: of the gates as they were written down."""
+    """The decision on a run. criteria: the gates in their order. criteria_sha256: of them in canonical form.
+
+    declaration: whether they are those that were written down before the measurement.
+    """
 
     decision: Decision
     artifacts: tuple[ArtifactVerdict, ...]
     criteria: tuple[str, ...]
     criteria_sha256: str
     notes: tuple[str, ...] = ()
+    declaration: Declaration = field(default_factory=Declaration)
     schema: int = SCHEMA
     environment: dict[str, str] = field(default_factory=dict)
