@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 
-from edgebench.calibration.passes.channels import Channels, best_factors, by_channel, channel_count, divided
+from edgebench.calibration.attention import steps
+from edgebench.calibration.passes.channels import Channels
 from edgebench.calibration.passes.layers import (
+    FloatArray,
     Layer,
     layers,
     read_constant,
@@ -19,6 +21,7 @@ from edgebench.calibration.passes.layers import (
     write_matrix,
 )
 from edgebench.calibration.passes.moments import tapped_session
+from edgebench.calibration.passes.pairs import Pair, Weights, equalize_pair, find_pairs
 from edgebench.calibration.passes.rounding import top_of
 
 if TYPE_CHECKING:
@@ -28,15 +31,6 @@ if TYPE_CHECKING:
 
 _PASSING = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Dropout")
 """Operators that give a multiple of what they give where their input is multiplied by a positive number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A layer, the layers that alone read its channels, and the tensors in between, the last one read."""
-
-    before: Layer
-    after: tuple[Layer, ...]
-    between: tuple[str, ...]
 
 
 def equalize(
@@ -53,20 +47,22 @@ def equalize(
     seen = channels(model, {pair.between[-1]: 1 if pair.before.is_conv else -1 for pair in found}, samples)
     equal = ModelProto()
     equal.CopyFrom(model)
+    weights = Weights(partial(read_matrix, equal), partial(write_matrix, equal), partial(_scale_bias, equal))
     top = top_of(bits)
-    moved = [pair for pair in found if _equalize(equal, pair, seen[pair.between[-1]], top)]
+    moved = [pair for pair in found if equalize_pair(pair, weights, seen[pair.between[-1]], top)]
     return equal, [name for pair in moved for name in pair.between]
 
 
-def pairs(model: ModelProto) -> list[Pair]:
+def pairs(model: ModelProto) -> list[Pair[Layer]]:
     """Return every layer between which and its readers channels can be scaled, in the graph's order."""
-    readers: dict[str, list[NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
     known = {layer.given: layer for layer in layers(model)}
-    outputs = {entry.name for entry in model.graph.output}
-    return [pair for layer in known.values() if (pair := _pair(layer, known, readers, outputs)) is not None]
+    return find_pairs(
+        steps(model),
+        known,
+        first=[given for given, layer in known.items() if not _shares_bias(layer)],
+        passing={n.output[0] for n in model.graph.node if n.op_type in _PASSING and len(n.output) == 1},
+        outputs={entry.name for entry in model.graph.output},
+    )
 
 
 def channels(
@@ -82,44 +78,10 @@ def channels(
     return found
 
 
-def _pair(
-    layer: Layer, known: dict[str, Layer], readers: dict[str, list[NodeProto]], outputs: set[str]
-) -> Pair | None:
-    """Return the layer with its readers; None where something else sees its channels."""
-    if layer.bias is None and len(layer.node.input) > 2:  # noqa: PLR2004 - input, weight, bias
-        return None
-    between = [layer.given]
-    while between[-1] not in outputs:
-        after = readers.get(between[-1], [])
-        found = [known.get(node.output[0]) for node in after]
-        fitting = [x for x in found if x is not None and _takes(x, between[-1], layer)]
-        if fitting and len(fitting) == len(after):
-            return Pair(layer, tuple(fitting), tuple(between))
-        if len(after) != 1 or after[0].op_type not in _PASSING or len(after[0].output) != 1:
-            return None
-        between.append(after[0].output[0])
-    return None
+def _shares_bias(layer: Layer) -> bool:
+    return layer.bias is None and len(layer.node.input) > 2  # noqa: PLR2004 - input, weight, bias
 
 
-def _takes(after: Layer, name: str, before: Layer) -> bool:
-    """Whether a layer reads another's channels one by one."""
-    return (
-        after.taken == name
-        and after.is_conv == before.is_conv
-        and channel_count(after.windows) == before.outputs
-    )
-
-
-def _equalize(model: ModelProto, pair: Pair, seen: Channels, top: int) -> bool:
-    """Multiply the channels by what makes the readers' noise least; return whether that changes anything."""
-    matrices = [read_matrix(model, layer) for layer in pair.after]
-    cubes = [by_channel(rows, layer.windows) for rows, layer in zip(matrices, pair.after, strict=True)]
-    factors = best_factors(cubes, seen, top)
-    if factors is None:
-        return False
-    write_matrix(model, pair.before, read_matrix(model, pair.before) * factors[:, None])
-    if pair.before.bias is not None:
-        write_constant(model, pair.before.bias, read_constant(model, pair.before.bias) * factors)
-    for rows, layer in zip(matrices, pair.after, strict=True):
-        write_matrix(model, layer, divided(rows, layer.windows, factors))
-    return True
+def _scale_bias(model: ModelProto, layer: Layer, factors: FloatArray) -> None:
+    if layer.bias is not None:
+        write_constant(model, layer.bias, read_constant(model, layer.bias) * factors)

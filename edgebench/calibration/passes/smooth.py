@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgebench.calibration.attention import attends
+from edgebench.calibration.histogram import Extremes
 from edgebench.calibration.observers import Range
 from edgebench.calibration.passes.layers import (
     FloatArray,
@@ -114,19 +115,18 @@ def _watch(
     width = sum(layer.windows.columns for layer in firsts)
     each = max(1, min(_MOST_ROWS, _BYTES // (8 * width)) // SAMPLES)
     parts: dict[str, list[NDArray[np.float32]]] = {layer.taken: [] for layer in firsts}
-    extremes: dict[str, tuple[FloatArray, FloatArray]] = {}
+    extremes = {layer.taken: Extremes(layer.windows.columns) for layer in firsts}
     run = tapped_session(model, [layer.taken for layer in firsts])
     for index, sample in enumerate(samples):
         values = run(sample)
         for layer in firsts:
             rows = values[layer.taken].reshape(-1, layer.windows.columns)
-            low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
-            before = extremes.get(layer.taken, (low, high))
-            extremes[layer.taken] = np.minimum(before[0], low), np.maximum(before[1], high)
+            extremes[layer.taken].add(rows.min(axis=0), rows.max(axis=0))
             if index < SAMPLES:
                 parts[layer.taken].append(rows[:: max(1, len(rows) // each) | 1].copy())
     return {
-        name: _Seen(*ends, np.concatenate(parts[name]).astype(np.float64)) for name, ends in extremes.items()
+        name: _Seen(*ends.found(), np.concatenate(parts[name]).astype(np.float64))
+        for name, ends in extremes.items()
     }
 
 

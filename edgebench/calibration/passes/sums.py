@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -36,8 +36,16 @@ class Windowed(Protocol):
     """A layer of any format."""
 
     @property
+    def taken(self) -> Hashable:
+        """The tensor that it reads, as the format calls it."""
+
+    @property
     def given(self) -> str:
         """The tensor that it writes."""
+
+    @property
+    def outputs(self) -> int:
+        """How many channels it gives."""
 
     @property
     def windows(self) -> Windows:

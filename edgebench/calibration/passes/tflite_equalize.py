@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgebench.calibration.passes.channels import Channels, best_factors, by_channel, channel_count, divided
+from edgebench.calibration.attention_masks import tflite_steps
+from edgebench.calibration.passes.channels import Channels, FloatArray
+from edgebench.calibration.passes.pairs import Pair, Weights, equalize_pair, find_pairs
 from edgebench.calibration.passes.tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
 from edgebench.calibration.tflite_graph import Operator, TfliteGraph
 from edgebench.calibration.tflite_tap import invoke, keeping_tensors
@@ -26,15 +28,6 @@ _HOMOGENEOUS = ("NONE", "RELU")
 """Fused activations that do too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A layer, the layers that alone read its channels, and the tensors in between, the last one read."""
-
-    before: TfliteLayer
-    after: tuple[TfliteLayer, ...]
-    between: tuple[int, ...]
-
-
 def equalize(
     model: Path, samples: Iterable[Sequence[Array]], *, top: int, floats: Sequence[str] = ()
 ) -> tuple[bytes, list[str]]:
@@ -49,22 +42,24 @@ def equalize(
     if not found:
         return bytes(content), []
     seen = channels(model, [pair.between[-1] for pair in found], samples)
-    moved = [pair for pair in found if _equalize(graph, pair, seen[pair.between[-1]], top)]
+    weights = Weights(partial(read_matrix, graph), partial(write_matrix, graph), partial(_scale_bias, graph))
+    moved = [pair for pair in found if equalize_pair(pair, weights, seen[pair.between[-1]], top)]
     return bytes(content), [graph.name(tensor) for pair in moved for tensor in pair.between]
 
 
-def pairs(graph: TfliteGraph) -> list[Pair]:
+def pairs(graph: TfliteGraph) -> list[Pair[TfliteLayer]]:
     """Return every layer between which and its readers channels can be scaled, in the graph's order."""
-    readers: dict[int, list[Operator]] = {}
-    for operator in graph.operators:
-        for tensor in operator.inputs:
-            readers.setdefault(tensor, []).append(operator)
     makers = {operator.outputs[0]: operator for operator in graph.operators if operator.outputs}
     known = {layer.given: layer for layer in layers(graph)}
     placed = {tensor: known[graph.name(tensor)] for tensor in makers if graph.name(tensor) in known}
-    scalable = [tensor for tensor in placed if _is_scalable(makers[tensor], placed[tensor])]
-    found = (_pair(graph, tensor, placed, readers) for tensor in scalable)
-    return [pair for pair in found if pair is not None]
+    homogeneous = {tensor for tensor, maker in makers.items() if maker.activation in _HOMOGENEOUS}
+    return find_pairs(
+        tflite_steps(graph),
+        placed,
+        first=[t for t in placed if t in homogeneous and not _shares_bias(makers[t], placed[t])],
+        passing={tensor for tensor in homogeneous if makers[tensor].kind in _PASSING},
+        outputs=graph.outputs,
+    )
 
 
 def channels(model: Path, tensors: Sequence[int], samples: Iterable[Sequence[Array]]) -> dict[int, Channels]:
@@ -78,45 +73,10 @@ def channels(model: Path, tensors: Sequence[int], samples: Iterable[Sequence[Arr
     return found
 
 
-def _is_scalable(operator: Operator, layer: TfliteLayer) -> bool:
-    """Whether a layer's channels can be multiplied: a fused ReLU at most, and no bias that others read."""
-    shares_bias = layer.bias is None and len(operator.inputs) > 2  # noqa: PLR2004 - input, weight, bias
-    return operator.activation in _HOMOGENEOUS and not shares_bias
+def _shares_bias(operator: Operator, layer: TfliteLayer) -> bool:
+    return layer.bias is None and len(operator.inputs) > 2  # noqa: PLR2004 - input, weight, bias
 
 
-def _pair(
-    graph: TfliteGraph, tensor: int, placed: dict[int, TfliteLayer], readers: dict[int, list[Operator]]
-) -> Pair | None:
-    """Return the layer that gives a tensor with its readers; None where something else sees its channels."""
-    layer, between = placed[tensor], [tensor]
-    while between[-1] not in graph.outputs:
-        after = readers.get(between[-1], [])
-        found = [placed.get(operator.outputs[0]) for operator in after]
-        fitting = [x for x in found if x is not None and _takes(x, between[-1], layer)]
-        if fitting and len(fitting) == len(after):
-            return Pair(layer, tuple(fitting), tuple(between))
-        if len(after) != 1 or after[0].kind not in _PASSING or after[0].activation not in _HOMOGENEOUS:
-            return None
-        between.append(after[0].outputs[0])
-    return None
-
-
-def _takes(after: TfliteLayer, tensor: int, before: TfliteLayer) -> bool:
-    """Whether a layer reads another's channels one by one."""
-    alike = bool(after.windows.kernel) == bool(before.windows.kernel)
-    return after.taken == tensor and alike and channel_count(after.windows) == before.outputs
-
-
-def _equalize(graph: TfliteGraph, pair: Pair, seen: Channels, top: int) -> bool:
-    """Multiply the channels by what makes the readers' noise least; return whether that changes anything."""
-    matrices = [read_matrix(graph, layer) for layer in pair.after]
-    cubes = [by_channel(rows, layer.windows) for rows, layer in zip(matrices, pair.after, strict=True)]
-    factors = best_factors(cubes, seen, top)
-    if factors is None:
-        return False
-    write_matrix(graph, pair.before, read_matrix(graph, pair.before) * factors[:, None])
-    if pair.before.bias is not None:
-        graph.constant(pair.before.bias)[:] *= factors.astype(np.float32)
-    for rows, layer in zip(matrices, pair.after, strict=True):
-        write_matrix(graph, layer, divided(rows, layer.windows, factors))
-    return True
+def _scale_bias(graph: TfliteGraph, layer: TfliteLayer, factors: FloatArray) -> None:
+    if layer.bias is not None:
+        graph.constant(layer.bias)[:] *= factors.astype(np.float32)
