@@ -96,7 +96,9 @@ class AgentHost:
         self.device.push(self.local / sent.name, sent)
         agent = str(self.workspace / program)
         try:
-            completed = self.device.run([self.device.python, agent, str(sent)], timeout_s=timeout_s)
+            completed = self.device.run_job(
+                [self.device.python, agent, str(sent)], self.workspace, timeout_s=timeout_s
+            )
         except DeviceTimeoutError as err:
             self.device.facts()  # raises where the device is gone: then nothing else can be measured
             raise MeasurementError(err.message, hint=err.hint) from err
@@ -120,6 +122,10 @@ class AgentHost:
             ) from err
         local.unlink()
         result = decode_result(content)
+        if completed.returncode != 0 and "error" not in result.meta:  # a job's before this one
+            raise MeasurementError(
+                f"the agent gave no result (exit status {completed.returncode}){last_words(completed)}"
+            )
         if "error" in result.meta:
             _fail(str(result.meta["error"]), str(result.meta.get("kind")))
         return result

@@ -74,7 +74,7 @@ def _result_path(host: AgentHost, name: str) -> PurePosixPath:
 def _run(host: AgentHost, job: str, *, timeout_s: float) -> Completed:
     argv = [host.device.python, str(host.workspace / CONDUCTOR.name), job]
     try:
-        return host.device.run(argv, timeout_s=timeout_s)
+        return host.device.run_job(argv, host.workspace, timeout_s=timeout_s)
     except DeviceTimeoutError as err:
         host.device.facts()  # raises where the device is gone: then nothing else can be measured
         raise MeasurementError(err.message, hint=err.hint) from err

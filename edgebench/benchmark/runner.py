@@ -31,7 +31,7 @@ from edgebench.devices.inventory import known_as
 from edgebench.devices.prepare import made_ready
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
-from edgebench.errors import MeasurementError
+from edgebench.errors import DeviceError, MeasurementError
 from edgebench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -89,8 +89,14 @@ def _host(
                 device, progress, prepare=request.prepare, power_mode=request.power_mode
             ) as notes:
                 yield host, notes
-        finally:
+        except DeviceError:
+            raise  # its job may go on there, and the next run of this folder collects it
+        except BaseException:
             device.clear(workspace)
+            raise
+        else:
+            device.clear(workspace)
+        finally:
             shutil.rmtree(request.out / ".work", ignore_errors=True)
 
 

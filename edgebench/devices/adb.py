@@ -53,21 +53,21 @@ class AdbTransport(RemoteTransport):
             return RemoteTransport.run(self, reading, timeout_s=timeout_s)
         finally:
             with contextlib.suppress(DeviceError):
-                self._sh('rm -f "$1"', remote, timeout_s=SHORT_S, step="removing its input")
+                self.sh('rm -f "$1"', remote, timeout_s=SHORT_S, step="removing its input")
 
     def _client(self, line: str) -> list[str]:
         return [self.adb, "-s", self.serial, "shell", line]
 
     def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
-        made = self._sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
+        made = self.sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
         self._check(made, copy.step, f"{part.parent}: cannot be written there")
         self._copy(["push", str(copy.local.absolute()), str(part)], copy)
-        filled = self._sh(_FILL, part, copy.remote, digest, timeout_s=copy.timeout_s, step=copy.step)
+        filled = self.sh(_FILL, part, copy.remote, digest, timeout_s=copy.timeout_s, step=copy.step)
         self._check(filled, copy.step, "it did not arrive as it was sent")
 
     def _get(self, copy: Copy) -> str:
         self._copy(["pull", str(copy.remote), str(copy.local.absolute())], copy)
-        hashed = self._sh('sha256sum <"$1"', copy.remote, timeout_s=copy.timeout_s, step=copy.step)
+        hashed = self.sh('sha256sum <"$1"', copy.remote, timeout_s=copy.timeout_s, step=copy.step)
         self._check(hashed, copy.step, f"{copy.remote}: cannot be read there", kind=DeviceFileError)
         return find_hash(hashed.stdout)
 

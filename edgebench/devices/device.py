@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from edgebench.devices.transport import Transport
+from edgebench.devices.transport import Completed, Transport
 from edgebench.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ class Device(Transport, Protocol):
     @property
     def python(self) -> str:
         """Return the interpreter there that runs the agent."""
+        ...
+
+    def run_job(self, argv: Sequence[str], workspace: PurePosixPath, *, timeout_s: float) -> Completed:
+        """Run a command to its end as `run` does; where there is a link, it goes on when that breaks.
+
+        The next call for the same command on the same files, in another process, gives the end that it
+        had. Raises DeviceTimeoutError where it did not end in its time, DeviceError.
+        """
         ...
 
     def facts(self) -> DeviceFacts:

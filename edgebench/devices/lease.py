@@ -16,6 +16,11 @@ from datetime import UTC, datetime
 from edgebench.errors import DeviceBusyError
 from edgebench.progress import Progress
 
+_WORDS = {
+    "waiting": "{}, who measures there",
+    "finishing": "the job of {}, which outlived its link",
+}
+
 REMIND_S = 30.0
 """How often one who waits is told so."""
 
@@ -23,9 +28,13 @@ REMIND_S = 30.0
 LEASE = (
     'umask 077; mkdir -p "${1%/*}"; ( command -v flock >/dev/null || { echo held; cat >/dev/null; exit; }; '
     'flock -n 9 || { echo "waiting $(cat "$1.owner")"; flock 9; }; '
+    '( flock -n 9 || { echo "finishing $(cat "$1.job.owner")"; flock 9; } ) 9>>"$1.job"; '
     'echo "$2" >"$1.owner"; echo held; cat >/dev/null ) 9>>"$1"'
 )
-"""POSIX shell: $1 the lock, $2 who asks. It says `waiting NAME`, then `held`, until its input ends."""
+"""POSIX shell: $1 the lock, $2 who asks. It says for whom it waits, then `held`, until its input ends.
+
+`waiting NAME`: one that measures. `finishing NAME`: one whose job outlived its link, and runs still.
+"""
 
 
 def owner() -> str:
@@ -46,20 +55,19 @@ def await_turn(lines: Iterable[str], uri: str, progress: Progress, wait_s: float
         if word == "held":
             return
         now = time.monotonic()
-        if word == "waiting":
-            holder, begun, told_at = named or "another", now, now
-            progress(f"{uri}: waits for {holder}, who measures there")
+        if word in _WORDS:
+            holder, begun, told_at = _WORDS[word].format(named or "another"), begun or now, now
+            progress(f"{uri}: waits for {holder}")
         if not holder:
             continue
         if wait_s is not None and now - begun >= wait_s:
             raise DeviceBusyError(
-                f"{uri}: waiting for the device: {holder} measures there, and did for all of "
-                f"the {_span(wait_s)} that this run waited",
+                f"{uri}: waiting for the device: it is not free after {_span(wait_s)}, for {holder}",
                 hint="--wait says how long to wait, as in --wait 30m; without it a run waits for its turn",
             )
         if now - told_at >= REMIND_S:
             told_at = now
-            progress(f"{uri}: waits for {holder}, who measures there: {_span(now - begun)} so far")
+            progress(f"{uri}: waits for {holder}: {_span(now - begun)} so far")
 
 
 def _span(seconds: float) -> str:

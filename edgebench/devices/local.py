@@ -95,6 +95,16 @@ class LocalDevice:
         status = ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
         return Completed(status, text(ended.stdout), text(ended.stderr))
 
+    def run_job(
+        self,
+        argv: Sequence[str],
+        workspace: PurePosixPath,  # noqa: ARG002 there is no link that could break
+        *,
+        timeout_s: float,
+    ) -> Completed:
+        """Run a command to its end; it ends with this process, as `run` says."""
+        return self.run(argv, timeout_s=timeout_s)
+
     def push(self, local: Path, remote: PurePosixPath) -> None:
         """Copy a file to `remote`, whole or not at all; nothing happens where that is the same file."""
         _copy(local, Path(remote))

@@ -109,13 +109,13 @@ class RemoteTransport(ABC):
             self._put(Copy(local, remote, size, step), part, digest)
         except DeviceError:
             with contextlib.suppress(DeviceError):
-                self._sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
+                self.sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
             raise
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine; it takes its place only with the hash that it has there."""
         step = f"fetching {remote.name}"
-        counted = self._sh('wc -c <"$1"', remote, timeout_s=SHORT_S, step=step)
+        counted = self.sh('wc -c <"$1"', remote, timeout_s=SHORT_S, step=step)
         self._check(counted, step, f"{remote}: cannot be read there", kind=DeviceFileError)
         with arriving_path(local) as temporary:
             digest = self._get(Copy(temporary, remote, int(counted.stdout.split()[-1]), step))
@@ -155,7 +155,7 @@ class RemoteTransport(ABC):
         said = process.stderr.read() if process.stderr else b""
         raise self._lost(Ended(process.wait(), b"", said), step)
 
-    def _sh(self, script: str, *arguments: object, timeout_s: float, step: str) -> Completed:
+    def sh(self, script: str, *arguments: object, timeout_s: float, step: str) -> Completed:
         """Run a POSIX shell script that finds its arguments from $1 on."""
         argv = ["sh", "-c", script, "sh", *map(str, arguments)]
         return self._command(argv, timeout_s=timeout_s, step=step)

@@ -13,6 +13,7 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from edgebench.devices.jobs import CANCEL
 from edgebench.devices.remote import SHORT_S, copy_limit_s
 from edgebench.devices.transport import Completed, Transport
 from edgebench.errors import DeviceError
@@ -34,6 +35,7 @@ _LINK = (
 
 # Sizes in KiB: mksh, the shell of Android, counts in 32 bits.
 _CLEAR = (
+    f"{CANCEL}"
     'rm -rf "$2"; cd "$1/files" || exit 0; '
     "find .. -name '*.part' -mmin +60 -exec rm -f {} +; "
     "find ../runs -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +; "
@@ -63,8 +65,8 @@ class RemoteCache:
             )
         return folder
 
-    def deploy(self, local: Path, remote: PurePosixPath) -> None:
-        """Give `remote` the content of `local`; it is sent where it is not in the cache yet.
+    def deploy(self, local: Path, remote: PurePosixPath) -> str:
+        """Give `remote` the content of `local`, sent where it is not in the cache yet; return its SHA-256.
 
         What an earlier run sent is trusted after its hash was checked once more. Raises DeviceError.
         """
@@ -76,9 +78,13 @@ class RemoteCache:
             if not self._link(kept, remote, digest):
                 raise DeviceError(f"{self.transport.uri}: {kept}: vanished after it was sent")
         self._checked.add(digest)
+        return digest
 
     def clear(self, workspace: PurePosixPath, *, quota_kib: int = QUOTA_KIB) -> None:
-        """Remove a workspace, what broken runs left, and what is over the quota. Raises DeviceError."""
+        """End a workspace's job and remove both, what broken runs left, and what is over the quota.
+
+        Raises DeviceError.
+        """
         if workspace.parent == self.root / "runs":
             self._sh(_CLEAR, self.root, workspace, quota_kib)
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from edgebench.devices.facts import ASK, as_facts, parse_answer
+from edgebench.devices.jobs import Jobs
 from edgebench.devices.lease import LEASE, await_turn, owner
 from edgebench.devices.remote import SHORT_S, RemoteTransport
 from edgebench.devices.remote_cache import RemoteCache
@@ -16,6 +17,7 @@ from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, check_options
 from edgebench.errors import ConfigError, DeviceError
 from edgebench.progress import Progress
+from edgebench.storage import sha256_path
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
@@ -36,6 +38,7 @@ class RemoteDevice:
     named_python: str | None = None
     folder: PurePosixPath | None = None
     _cache: RemoteCache | None = field(default=None, init=False)
+    _jobs: Jobs | None = field(default=None, init=False)
     _python: str | None = field(default=None, init=False)
 
     @property
@@ -60,7 +63,7 @@ class RemoteDevice:
 
     def deploy(self, local: Path, remote: PurePosixPath) -> None:
         """Give `remote` the content of `local`, sent only where the machine lacks it."""
-        self.cache().deploy(local, remote)
+        self.jobs().note(local, remote, self.cache().deploy(local, remote))
 
     @contextlib.contextmanager
     def lease(self, progress: Progress, *, wait_s: float | None = None) -> Iterator[None]:
@@ -84,9 +87,14 @@ class RemoteDevice:
         """Run a command to its end, as `Transport` says."""
         return self.transport.run(argv, timeout_s=timeout_s, stdin=stdin)
 
+    def run_job(self, argv: Sequence[str], workspace: PurePosixPath, *, timeout_s: float) -> Completed:
+        """Run a command that outlives the link, or give the end that it had; see `Device`."""
+        return self.jobs().run(argv, workspace, timeout_s=timeout_s)
+
     def push(self, local: Path, remote: PurePosixPath) -> None:
         """Copy a file to the machine, whole or not at all."""
         self.transport.push(local, remote)
+        self.jobs().note(local, remote, sha256_path(local))
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine, whole or not at all."""
@@ -97,6 +105,12 @@ class RemoteDevice:
         if self._cache is None:
             self._cache = RemoteCache(self.transport, (self.folder or self._choose()) / "edgebench")
         return self._cache
+
+    def jobs(self) -> Jobs:
+        """Return the jobs that run there. Raises DeviceError."""
+        if self._jobs is None:
+            self._jobs = Jobs(self.transport, self.cache().root / "lock.job")
+        return self._jobs
 
     def _find_python(self) -> str:
         own = str(launcher(self.cache().root))

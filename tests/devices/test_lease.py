@@ -63,7 +63,7 @@ def test_a_time_to_wait_is_kept_to(linked: LinkedBench) -> None:
     told: list[str] = []
     with device(linked).lease(silent):
         with (
-            pytest.raises(DeviceBusyError, match=f"{getpass.getuser()}@.*since .*for all of the 2 s") as late,
+            pytest.raises(DeviceBusyError, match=f"{getpass.getuser()}@.*since .*who measures there") as late,
             device(linked).lease(lambda message, **_: told.append(message), wait_s=2),
         ):
             pytest.fail("it cannot be held")

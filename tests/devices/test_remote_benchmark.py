@@ -76,7 +76,7 @@ def data(tmp_path: Path) -> Path:
 def files_there(tmp_path: Path) -> list[Path]:
     """Return all files on the device's side but the lock's."""
     found = (path for path in (tmp_path / "there").rglob("*") if not path.is_dir())
-    return sorted(path for path in found if path.name not in ("lock", "lock.owner"))
+    return sorted(path for path in found if path.name.partition(".")[0] != "lock")
 
 
 @OVER_BOTH
@@ -136,12 +136,11 @@ def test_an_interpreter_that_is_not_there_is_named(there: str, model: Path, tmp_
 
 
 def breaking(at: str, act: Callable[[], object], there: Path) -> Callable[..., None]:
-    """Return a progress that, told `at`, calls `act` once, when an agent has had turns for a while there."""
+    """Return a progress that, told `at`, calls `act` once, when an agent has had turns there."""
     begun = threading.Event()
 
     def wait() -> None:
-        if wait_until(lambda: any("turns_" in line for line in processes_of(there))):
-            time.sleep(1)
+        if wait_until(lambda: measures(there), 30):
             act()
 
     def progress(text: str, **_: object) -> None:
@@ -152,33 +151,53 @@ def breaking(at: str, act: Callable[[], object], there: Path) -> Callable[..., N
     return progress
 
 
+def measures(there: Path) -> bool:
+    """Return whether an agent runs on the device's side whose calls are timed."""
+    return any("turns_" in line for line in processes_of(there))
+
+
+def last_job(tmp_path: Path) -> str:
+    """Return which job began last on the device's side."""
+    path = tmp_path / "there" / "edgebench" / "lock.job.pid"
+    return path.read_text() if path.exists() else ""
+
+
 @OVER_BOTH
 def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(far: Far, model: Path, tmp_path: Path) -> None:
-    """The cable pulled in session 2: exit code 4, no process there; run again, session 1 is kept."""
+    """The cable pulled in session 2: exit code 4; run again, both sessions are kept, neither taken twice."""
     settings = {"device": far.name, "sessions": 2, "calls": 400_000, "out": tmp_path / "run"}
     cut = breaking("session 2", far.link.cut, tmp_path / "there")
     with pytest.raises(DeviceError, match="the link broke off") as lost:
         api.benchmark([model], progress=cut, **settings)
     assert lost.value.exit_code == 4
     assert lost.value.message.startswith(far.uri)
-    assert wait_until(lambda: not processes_of(tmp_path / "there")), processes_of(tmp_path / "there")
+    job = last_job(tmp_path)
     said: list[str] = []
     api.benchmark([model], progress=lambda text, **_: said.append(text), **settings)
-    assert [line.endswith("kept from before") for line in said] == [True, False]
+    assert [line.endswith("kept from before") for line in said if "session" in line] == [True, False]
+    assert last_job(tmp_path) == job
+    assert wait_until(lambda: not processes_of(tmp_path / "there")), processes_of(tmp_path / "there")
     assert {path.parent.name for path in files_there(tmp_path)} == {"files"}
 
 
-def test_a_killed_host_leaves_no_process_there(there: str, model: Path, tmp_path: Path) -> None:
-    """After kill -9 of edgebench the agent on the device ends by itself."""
+def test_what_a_killed_host_asked_for_is_collected(there: str, model: Path, tmp_path: Path) -> None:
+    """After kill -9 of edgebench the agent goes on; the same command waits for it and measures nothing."""
+    asked = ("benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "600000", "-o", "run")
     ended = broken_off(
-        *("benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "50000000"),
+        *asked,
         cwd=tmp_path,
-        reached=lambda line: "session 1" in line,
+        reached=lambda line: "session 1" in line and wait_until(lambda: measures(tmp_path / "there"), 30),
         send=kill_parent,
-        after_s=4,
+        after_s=0.2,
     )
     assert ended.returncode == -9
-    assert wait_until(lambda: not agents(tmp_path)), agents(tmp_path)
+    running = agents(tmp_path)
+    assert running
+    again = edgebench(*asked, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "waits for the job of" in again.stderr
+    assert not agents(tmp_path)
+    assert load_samples(tmp_path / "run", api.read_evidence(tmp_path / "run").measurements[0]) is not None
 
 
 def agents(tmp_path: Path) -> list[str]:
