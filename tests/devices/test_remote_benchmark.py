@@ -153,7 +153,8 @@ def breaking(at: str, act: Callable[[], object], there: Path) -> Callable[..., N
 
 def measures(there: Path) -> bool:
     """Return whether an agent runs on the device's side whose calls are timed."""
-    return any("turns_" in line for line in processes_of(there))
+    running = (line for line in processes_of(there) if line.startswith(sys.executable))
+    return any("agent.py" in line and "turns_" in line for line in running)
 
 
 def last_job(tmp_path: Path) -> str:
