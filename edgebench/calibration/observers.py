@@ -19,6 +19,8 @@ from edgebench.calibration.methods import Method
 PERCENTILE = 99.999
 _MSE_ENDS = 64
 _MSE_FINALISTS = 12
+_NEARBY = 1 + np.array((0.0, 0.2, 0.4, 0.6, -0.2, -0.4, -0.6)) / _MSE_ENDS
+"""Multiples of the best of these ends that are tried too."""
 _ENTROPY_ENDS = 7
 """Ends that are tried on each side, from a tenth of the extreme to all of it."""
 
@@ -78,16 +80,13 @@ def _mse(values: Distribution, bits: int) -> Range:
     inside = values.counts.sum() - outside_low[:, None] - outside_high[None, :]
     steps = (highs[None, :] - lows[:, None]) / (2**bits - 1)
     estimate = steps**2 / 12 * inside + clipped_low[:, None] + clipped_high[None, :]
-    best = np.argsort(estimate, axis=None, kind="stable")[:_MSE_FINALISTS]
-    finalists = [
-        Range(float(lows[i]), float(highs[j]))
-        for i, j in zip(*np.unravel_index(best, estimate.shape), strict=True)
-    ]
+    i, j = np.unravel_index(_least(estimate.reshape(-1), _MSE_FINALISTS), estimate.shape)
     filled = values.counts > 0
-    error = partial(_squared_error, values.centres[filled], values.counts[filled], bits=bits)
-    found = min(finalists, key=error)
-    nearby = (1 + share / _MSE_ENDS for share in (0.0, 0.2, 0.4, 0.6, -0.2, -0.4, -0.6))
-    return min((Range(found.lowest * f, found.highest * f) for f in nearby), key=error)
+    error = partial(_squared_errors, values.centres[filled], values.counts[filled], bits=bits)
+    best = int(error(lows[i], highs[j]).argmin())
+    low, high = lows[i][best] * _NEARBY, highs[j][best] * _NEARBY
+    best = int(error(low, high).argmin())
+    return Range(float(low[best]), float(high[best]))
 
 
 def _entropy(values: Distribution, bits: int) -> Range:
@@ -146,14 +145,29 @@ def _beyond(
     return number, np.maximum(square - 2 * ends * linear + ends**2 * number, 0.0)
 
 
-def _squared_error(centres: NDArray[np.float64], counts: NDArray[np.int64], found: Range, bits: int) -> float:
-    """Return the summed squared error of the bins' centres on the range's grid, zero being on it."""
-    step = (found.highest - found.lowest) / (2**bits - 1)
-    if step == 0:
-        return float((counts * centres**2).sum())
-    zero = np.rint(-found.lowest / step)
-    stored = np.clip(np.rint(centres / step) + zero, 0, 2**bits - 1)
-    return float((counts * ((stored - zero) * step - centres) ** 2).sum())
+def _least(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Return the places of the least values, the least first, and of equals the first."""
+    bound = np.partition(values, min(count, len(values)) - 1)[min(count, len(values)) - 1]
+    places = np.flatnonzero(values <= bound)
+    return places[np.argsort(values[places], kind="stable")][:count]
+
+
+def _squared_errors(
+    centres: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    lows: NDArray[np.float64],
+    highs: NDArray[np.float64],
+    *,
+    bits: int,
+) -> NDArray[np.float64]:
+    """Return the summed squared error of the bins' centres on each range's grid, zero being on it."""
+    steps = ((highs - lows) / (2**bits - 1))[:, None]
+    some = np.where(steps > 0, steps, 1.0)
+    zeros = np.rint(-lows[:, None] / some)
+    stored = np.clip(np.rint(centres / some) + zeros, 0, 2**bits - 1)
+    lost = np.where(steps > 0, (stored - zeros) * some - centres, centres)
+    errors: NDArray[np.float64] = (counts * lost**2).sum(axis=1)
+    return errors
 
 
 def _divergence(values: Distribution, low: float, high: float, bits: int) -> float:
