@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgebench.devices.sysfs import SysFiles, read_files
 from edgebench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import DeviceFacts
     from edgebench.devices.transport import Transport
 
 LITTLE, MIDDLE, BIG = "little", "mid", "big"
@@ -57,6 +58,14 @@ def clusters(files: SysFiles) -> tuple[Cluster, ...]:
     there = [tuple(core for core in kind if not online or core in online) for kind in kinds]
     there = [kind for kind in there if kind]
     return tuple(Cluster(name, kind) for name, kind in zip(_names(len(there)), there, strict=True))
+
+
+def with_clusters(facts: DeviceFacts, machine: Transport, *, root: str = "/") -> DeviceFacts:
+    """Return a machine's facts with its clusters among them, where its cores are of several kinds."""
+    found = read_clusters(machine, root=root)
+    if len(found) < 2:  # noqa: PLR2004 cores of one kind are no news
+        return facts
+    return replace(facts, extra={**facts.extra, "clusters": ", ".join(map(str, found))})
 
 
 def cores_named(name: str, found: Iterable[Cluster], uri: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from edgebench.devices.clusters import with_clusters
 from edgebench.devices.emulation import emulation
 from edgebench.devices.facts import fingerprint, instructions
 from edgebench.devices.process import communicate, end_group_with, started, text
@@ -37,7 +38,7 @@ class LocalDevice:
         """Return what this machine is; cores and memory are those that this process may use."""
         from edgebench.benchmark.evidence import DeviceFacts
 
-        return DeviceFacts(
+        facts = DeviceFacts(
             uri=self.uri,
             name=platform.node(),
             processor=processor_name(),
@@ -51,6 +52,7 @@ class LocalDevice:
                 "fingerprint": _fingerprint(Path("/")),
             },
         )
+        return with_clusters(facts, self)
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
         """Return a folder for the device's files of one run; here a hidden one inside the run's."""

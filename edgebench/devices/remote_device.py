@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from edgebench.devices.clusters import with_clusters
 from edgebench.devices.facts import ASK, as_facts, parse_answer
 from edgebench.devices.jobs import Jobs
 from edgebench.devices.lease import LEASE, await_turn, owner
@@ -55,7 +56,7 @@ class RemoteDevice:
 
     def facts(self) -> DeviceFacts:
         """Return what the machine is, asked now. Raises DeviceError."""
-        return as_facts(self._ask(), self.uri)
+        return with_clusters(as_facts(self._ask(), self.uri), self)
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
         """Return an existing folder there for the files of the run in `run_folder`."""

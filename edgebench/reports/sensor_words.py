@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from edgebench.benchmark.conditions import hottest
-from edgebench.benchmark.evidence import Measurement
-from edgebench.devices.readings import Readings
+from edgebench.benchmark.evidence import Measurement, Readings
 from edgebench.reports.units import Dimension, stored_text
 from edgebench.reports.words import join
 

@@ -8,7 +8,7 @@ import pytest
 from devices.sys_trees import cores, jetson_orin, phone, pi_5, write
 
 from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
-from edgebench.devices.clusters import core_list, core_text, read_clusters
+from edgebench.devices.clusters import core_list, core_text, read_clusters, with_clusters
 from edgebench.devices.local import LocalDevice
 from edgebench.errors import ConfigError
 
@@ -22,6 +22,14 @@ def test_a_phones_clusters_are_found(tmp_path: Path) -> None:
     found = read_clusters(LocalDevice(), root=str(phone(tmp_path)))
     assert [str(cluster) for cluster in found] == ["little 0-3", "mid 4-6", "big 7"]
     assert [_chosen(tmp_path, name) for name in ("little", "mid", "big")] == [(0, 1, 2, 3), (4, 5, 6), (7,)]
+
+
+def test_clusters_are_among_the_facts(tmp_path: Path) -> None:
+    """A machine with cores of several kinds has them in its facts; one with cores of one kind does not."""
+    facts = LocalDevice().facts()
+    found = with_clusters(facts, LocalDevice(), root=str(phone(tmp_path / "phone")))
+    assert found.extra["clusters"] == "little 0-3, mid 4-6, big 7"
+    assert with_clusters(facts, LocalDevice(), root=str(pi_5(tmp_path / "pi"))) == facts
 
 
 def test_clocks_tell_where_capacities_do_not(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from devices.conftest import LinkedBench
 from devices.sys_trees import jetson_orin, off, phone, pi_5, write, zone
 
 from edgebench.device_state import examine_state
 from edgebench.devices.local import LocalDevice
 from edgebench.devices.prepare import journal_of
+from edgebench.devices.remote_device import RemoteDevice
 from edgebench.doctor import Finding
 
 
@@ -49,6 +51,15 @@ def test_heat_is_said_with_what_helps(tmp_path: Path) -> None:
     off(tmp_path, "sys/class/thermal/thermal_zone2/temp")
     details = [finding.detail for finding in _found(tmp_path) if not finding.present]
     assert "would be DEGRADED now: cpu-thermal is at 97 °C and slows down at 99 °C" in details
+
+
+@pytest.mark.parametrize("bench", ["ssh", "adb", "adb-old"], indirect=True)
+def test_the_state_is_the_same_over_a_link(bench: LinkedBench) -> None:
+    """Over ssh and adb, also without exit codes, the same is found as here."""
+    root = jetson_orin(bench.seen / "root")
+    device = RemoteDevice(bench.transport, folder=bench.folder)  # type: ignore[arg-type]
+    far = [(f.name, f.detail) for f in examine_state(device, root=str(root))]
+    assert far == [(f.name, f.detail) for f in _found(root)]
 
 
 def test_what_was_left_changed_is_put_back(tmp_path: Path) -> None:
