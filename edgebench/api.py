@@ -60,6 +60,7 @@ def benchmark(
     gates: Path | None = None,
     until_decided: bool = False,
     max_time: str | None = None,
+    runner: str = "auto",
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -76,12 +77,14 @@ def benchmark(
     gates: criteria to write down before the measurement. until_decided: take sessions until they, or the
     edge checklist, are decided, on one device and for `max_time` at most, 10m where None; a call on the same
     folder goes on.
+    runner: who makes the calls there, `python`, `native`, or `auto`: native on phones without Python.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
     from edgebench import deciding
     from edgebench.benchmark.evidence_files import check_unmeasured
     from edgebench.benchmark.metric_choice import choose_metric, labels_for
+    from edgebench.benchmark.programs import parse_runner
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.exporters.inspect import open_artifact
     from edgebench.pipeline import arithmetic_notes, default_baseline
@@ -130,6 +133,7 @@ def benchmark(
         wait_s=parse_duration(wait, "--wait") if wait else None,
         workloads=workloads,
         metric=chosen,
+        runner=parse_runner(runner),
     )
     with folder_lock(folder):
         sweep_parts(folder)
@@ -240,17 +244,23 @@ def device_doctor(uri: str) -> tuple[Finding, ...]:
     return examine_device(uri)
 
 
-def device_setup(uri: str, *, wheels: Path | None = None, progress: Progress = silent) -> tuple[str, ...]:
+def device_setup(
+    uri: str, *, wheels: Path | None = None, native: bool = False, progress: Progress = silent
+) -> tuple[str, ...]:
     """Give a device numpy and the runtimes, in a folder of its own; return the wheels that are there now.
 
-    wheels: a folder to take them from, in place of the package index. Raises ConfigError for this machine,
-    DeviceError where the device has no Python or no wheel fits it.
+    wheels: a folder to take them from, in place of the package index. native: build the native runner for
+    it instead, with the runtimes' libraries, and return what it consists of. Raises ConfigError for this
+    machine, or where no C compiler is here, DeviceError where the device has no Python or no wheel fits it.
     """
+    from edgebench.benchmark.programs import set_up_native
     from edgebench.devices.registry import open_device
     from edgebench.devices.remote_device import RemoteDevice
     from edgebench.devices.setup import set_up
 
     device = open_device(uri)
+    if native:
+        return set_up_native(device, wheels=wheels, progress=progress)
     if not isinstance(device, RemoteDevice):
         raise ConfigError(f"{uri} needs no setup", hint="pip install is the way here")
     return set_up(device, wheels=wheels, progress=progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from edgebench.benchmark.agent_run import open_host
+from edgebench.benchmark.programs import NATIVE_RUNNER
 from edgebench.device_state import examine_state
 from edgebench.devices.device import Device
 from edgebench.devices.quarantine import lift
@@ -52,15 +53,22 @@ def _steps(device: Device, folder: Path) -> Iterator[Finding]:
         step = "folder"
         workspace = device.workspace(folder)
         yield Finding(step, present=True, detail=f"{workspace.parent} can be written")
-        step = "python"
+        step = "what runs jobs"
         packages = _packages(device, folder, workspace)
-        versions = f"{packages['python']} with numpy {packages.get('numpy', 'of unknown version')}"
-        yield Finding(step, present=True, detail=f"{device.python}: {versions}")
+        yield _runs_jobs(device, packages)
         for names, purpose in RUNTIMES.items():
             remedy = _remedy(device, names.partition("|")[0])
             yield _runtime(names, purpose, packages, remedy)
     except EdgebenchError as err:
         yield Finding(step, present=False, detail=err.message, remedy=err.hint)
+
+
+def _runs_jobs(device: Device, packages: Mapping[str, str]) -> Finding:
+    """Return what runs jobs there: an interpreter, or the native runner."""
+    if NATIVE_RUNNER in packages:
+        return Finding(NATIVE_RUNNER, present=True, detail=f"it starts; built by {packages[NATIVE_RUNNER]}")
+    versions = f"{packages['python']} with numpy {packages.get('numpy', 'of unknown version')}"
+    return Finding("python", present=True, detail=f"{device.python}: {versions}")
 
 
 def _packages(device: Device, folder: Path, workspace: PurePosixPath) -> Mapping[str, str]:

@@ -224,6 +224,7 @@ def _benchmark(
         notes=tuple(dict.fromkeys([*exported.notes, *_data_notes(plan), *notes])),
         wait_s=parse_duration(config.wait, "benchmark.wait") if config.wait else None,
         workloads=configured_workloads(config.workloads),
+        runner=config.runner,
     )
     if config.until_decided:
         max_s, names = parse_duration(config.max_time, "benchmark.max_time"), config.names()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format, Precision, TensorIo
+from edgebench.benchmark.programs import Runner
 from edgebench.calibration.methods import Method
 from edgebench.calibration.target import Target
 from edgebench.config import load_config
@@ -124,6 +125,7 @@ class BenchmarkConfig:
     prepare: set governor, clocks and the like for the time, and put them back. power_mode: a Jetson's, by
     its number, likewise. cool_down: at what temperature each session begins at most, as in `60C,15m`.
     until_decided: take sessions until the gates are decided, for `max_time` at most, as in 10m.
+    runner: who makes the calls, `python`, `native`, or `auto`: native on phones without Python.
     """
 
     device: str = "local:cpu"
@@ -141,6 +143,7 @@ class BenchmarkConfig:
     cool_down: str | None = None
     until_decided: bool = False
     max_time: str = "10m"
+    runner: Runner = Runner.AUTO
 
     def names(self) -> tuple[str, ...]:
         """Return the devices to measure on, as they are written."""

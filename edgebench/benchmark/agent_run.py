@@ -6,7 +6,7 @@ import io
 import json
 import signal
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Never
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Never
 import numpy as np
 
 from edgebench.artifact import Format
+from edgebench.benchmark.programs import AGENT, Program, Runner, last_words, open_program
 from edgebench.errors import (
     ConfigError,
-    DeviceError,
     DeviceFileError,
     DeviceTimeoutError,
+    EdgebenchError,
     MeasurementError,
     StorageError,
 )
-from edgebench.storage import atomic_path, sha256_bytes, write_bytes
+from edgebench.storage import atomic_path, write_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-AGENT = Path(__file__).with_name("agent.py")
-CONDUCTOR = Path(__file__).with_name("conductor.py")
 RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
-_PROBE_S = 60.0
 _SIGNALLED = 128
 _CRASHES = [
     _SIGNALLED + s for s in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
@@ -63,8 +61,17 @@ class AgentHost:
     device: Device
     workspace: PurePosixPath
     local: Path
-    packages: Mapping[str, str]
-    agent_sha256: str
+    program: Program
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """Return what jobs run on there, with versions."""
+        return self.program.packages
+
+    @property
+    def agent_sha256(self) -> str:
+        """Return the hash of what runs jobs there."""
+        return self.program.sha256
 
     def send(self, path: Path, name: str) -> str:
         """Give the workspace a file as `name`, sent where the device lacks it; return its path there."""
@@ -88,17 +95,21 @@ class AgentHost:
         provider in the result says so. Raises MeasurementError where this artifact cannot be measured,
         ConfigError for settings that the device does not have, StorageError where its disk is full.
         """
+        command = self._command(program)
         result, local = self.workspace / f"{name}.result.npz", self.local / f"{name}.result.npz"
         local.unlink(missing_ok=True)
-        content = {"schema": 1, **job, "result": str(result), "watch_stdin": True}
+        content = {
+            "schema": 1,
+            **job,
+            **self.library(job["runtime"]),
+            "result": str(result),
+            "watch_stdin": True,
+        }
         write_bytes(self.local / f"{name}.job.json", json.dumps(content, indent=1).encode())
         sent = self.workspace / f"{name}.job.json"
         self.device.push(self.local / sent.name, sent)
-        agent = str(self.workspace / program)
         try:
-            completed = self.device.run_job(
-                [self.device.python, agent, str(sent)], self.workspace, timeout_s=timeout_s
-            )
+            completed = self.device.run_job([*command, str(sent)], self.workspace, timeout_s=timeout_s)
         except DeviceTimeoutError as err:
             self.device.facts()  # raises where the device is gone: then nothing else can be measured
             raise MeasurementError(err.message, hint=err.hint) from err
@@ -106,6 +117,29 @@ class AgentHost:
             crash = f"CompiledModel ended by {_signal(completed)}"
             return self.run({**job, "avoid": crash}, name, timeout_s=timeout_s, program=program)
         return self.take(completed, result, local)
+
+    def _command(self, program: str) -> tuple[str, ...]:
+        """Return what stands before a job's path where the agent's file `program` is to run it."""
+        if program == AGENT.name:
+            return self.program.command
+        if self.program.bundle is not None:
+            raise MeasurementError(
+                "the native runner times single calls and answers, nothing beyond",
+                hint="--runner python measures it where the device has a Python",
+            )
+        return (*self.program.command[:-1], str(self.workspace / program))
+
+    def library(self, runtime: str) -> dict[str, str]:
+        """Return what a job for the native runner says of its runtime's library, sent there if need be."""
+        if self.program.bundle is None:
+            return {}
+        try:
+            library = self.program.bundle.library(runtime)
+        except EdgebenchError as err:
+            raise MeasurementError(err.message, hint=err.hint) from err
+        near = self.device.uri.startswith("local:")
+        path = str(library.path) if near else self.send(library.path, library.path.name)
+        return {"library": path, "library_version": library.version}
 
     def take(self, completed: Completed, remote: PurePosixPath, local: Path) -> AgentResult:
         """Return the result that an agent which ended so left in `remote`; it comes by way of `local`.
@@ -131,30 +165,15 @@ class AgentHost:
         return result
 
 
-def open_host(device: Device, run_folder: Path) -> AgentHost:
-    """Return `device` with the agent sent to it. Raises DeviceError where Python or numpy is missing."""
+def open_host(device: Device, run_folder: Path, runner: Runner = Runner.AUTO) -> AgentHost:
+    """Return `device` with what runs jobs there sent to it.
+
+    Raises DeviceError where Python or numpy is missing, ConfigError where a native runner cannot be built.
+    """
     workspace = device.workspace(run_folder)
     local = run_folder.resolve() / ".work"
     local.mkdir(parents=True, exist_ok=True)
-    remote = workspace / AGENT.name
-    device.deploy(AGENT, remote)
-    device.deploy(CONDUCTOR, workspace / CONDUCTOR.name)
-    completed = device.run([device.python, str(remote), "--probe"], timeout_s=_PROBE_S)
-    try:
-        answer = json.loads(
-            completed.stdout.strip().rpartition("\n")[2]
-        )  # old phones send warnings before it
-        packages = {str(name): str(version) for name, version in answer["packages"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise DeviceError(
-            f"{device.uri}: the agent does not start{last_words(completed)}",
-            hint="it needs Python 3.8 or later with numpy: over a link, `edgebench devices setup` brings "
-            "numpy and the runtimes, and ?python=/path names another interpreter",
-        ) from err
-    packages["python"] = str(answer.get("python"))
-    return AgentHost(
-        device, workspace, local, packages, sha256_bytes(AGENT.read_bytes() + CONDUCTOR.read_bytes())
-    )
+    return AgentHost(device, workspace, local, open_program(device, workspace, runner))
 
 
 def decode_result(content: bytes) -> AgentResult:
@@ -166,12 +185,6 @@ def decode_result(content: bytes) -> AgentResult:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
         raise MeasurementError(f"the agent's result cannot be read: {err}") from err
     return AgentResult(arrays, meta)
-
-
-def last_words(completed: Completed, lines: int = 3) -> str:
-    """Return the last lines of what a command said on standard error, ready to follow a message."""
-    said: Sequence[str] = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
-    return f": {' / '.join(said[-lines:])}" if said else ""
 
 
 def check_signal(completed: Completed) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from edgebench.benchmark.agent_run import AGENT, CONDUCTOR, AgentHost, AgentResult, check_signal, last_words
+from edgebench.benchmark.agent_run import AgentHost, AgentResult, check_signal
+from edgebench.benchmark.programs import last_words
 from edgebench.devices.transport import Completed
 from edgebench.errors import DeviceFileError, DeviceTimeoutError, MeasurementError
 from edgebench.storage import write_bytes
@@ -40,8 +41,7 @@ def conduct(
     turn_s = max_s + _STARTING_S
     sent = [_send(host, {**job, "max_s": max_s}, f"turns_{index}") for index, job in enumerate(jobs)]
     orders = {
-        "python": host.device.python,
-        "agent": str(host.workspace / AGENT.name),
+        "command": host.program.command,
         "jobs": sent,
         "results": [str(_result_path(host, f"turns_{index}")) for index in range(len(jobs))],
         "calls": calls,
@@ -72,8 +72,8 @@ def _result_path(host: AgentHost, name: str) -> PurePosixPath:
 
 
 def _run(host: AgentHost, job: str, *, timeout_s: float) -> Completed:
-    argv = [host.device.python, str(host.workspace / CONDUCTOR.name), job]
     try:
+        argv = [*host.program.conductor, job]
         return host.device.run_job(argv, host.workspace, timeout_s=timeout_s)
     except DeviceTimeoutError as err:
         host.device.facts()  # raises where the device is gone: then nothing else can be measured

@@ -2,14 +2,14 @@
 
     python conductor.py job.json
 
-Standard library only, Python 3.8 or later; agent.py lies where the job says. All agents live at the same
+Standard library only, Python 3.8 or later. All agents live at the same
 time, each with its model loaded and warm, and one at a time has the turn: the others wait in a read, and so
 does the conductor. Round after round each agent that has calls left times one block of them, in an order
 drawn anew. What the machine does meanwhile therefore meets all of them alike.
 
-A job is JSON: schema 1, python, agent, jobs (paths of the agents' jobs, mode `turns`), results (where they
-say that theirs go; older ones are removed), calls (of each), seed (a string: the same gives the same orders),
-turn_s (a turn that takes longer is ended), result.
+A job is JSON: schema 1, command (which stands before the path of an agent's job), jobs (those paths, mode
+`turns`), results (where they say that theirs go; older ones are removed), calls (of each), seed (a string:
+the same gives the same orders), turn_s (a turn that takes longer is ended), result.
 
 The result is JSON, written whole or not at all: schema, block_calls, together (whether all were there at
 the same time), cpu_s (what all took of the processor), and `agents`, for each one: status (as a shell has
@@ -58,7 +58,7 @@ class Agent:
         self._limit_s, self._read, self._said = float(job["turn_s"]), b"", path + ".said"
         with open(self._said, "wb") as said:
             self._process = subprocess.Popen(
-                [job["python"], job["agent"], path],
+                [*job["command"], path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

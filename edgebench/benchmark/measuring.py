@@ -11,7 +11,7 @@ import numpy as np
 
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
-from edgebench.benchmark.agent_run import AGENT, RUNTIMES, AgentHost, AgentResult
+from edgebench.benchmark.agent_run import RUNTIMES, AgentHost, AgentResult
 from edgebench.benchmark.evidence import (
     AccuracyRecord,
     Answers,
@@ -29,6 +29,7 @@ from edgebench.benchmark.inputs import (
     sample_tensors,
 )
 from edgebench.benchmark.metric_choice import user_draws
+from edgebench.benchmark.programs import AGENT
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.watch import Watch
 from edgebench.errors import MeasurementError
@@ -224,6 +225,7 @@ def as_session(
 def timing_of(result: AgentResult, artifact: Artifact, batch: int) -> Timing:
     """Return what an agent's result says of what was timed. Raises KeyError where it does not say it."""
     meta = result.meta
+    native: dict[str, Any] = {key: str(meta[key]) for key in ("process", "clock") if key in meta}
     return Timing(
         runtime=RUNTIMES[artifact.format],
         runtime_version=str(meta["runtime_version"]),
@@ -232,4 +234,5 @@ def timing_of(result: AgentResult, artifact: Artifact, batch: int) -> Timing:
         threads=int(meta["threads"]),
         affinity=tuple(meta["affinity"]),
         timed=str(meta["timed"]),
+        **native,
     )

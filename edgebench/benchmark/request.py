@@ -11,6 +11,7 @@ from edgebench.benchmark.criteria import Criteria
 from edgebench.benchmark.evidence import MetricRecord
 from edgebench.benchmark.inputs import check_classes, grouping
 from edgebench.benchmark.metric_choice import check_metric
+from edgebench.benchmark.programs import Runner
 from edgebench.benchmark.workloads.asked import WorkloadsAsked
 from edgebench.errors import ConfigError, InputError
 
@@ -31,7 +32,7 @@ class BenchmarkRequest:
     measures on; None for as long as it takes. cool_down: at which temperature each session begins at most,
     as in `60C` or `60C,15m`. metric: beside top-1; a user's file is found from `metric_base`.
     workloads: what is measured beyond single calls. criteria: what was declared beforehand, kept in the
-    evidence.
+    evidence. runner: who runs the jobs there.
     """
 
     artifacts: tuple[tuple[Artifact, Path], ...]
@@ -58,6 +59,7 @@ class BenchmarkRequest:
     metric_base: Path | None = None
     workloads: WorkloadsAsked = field(default_factory=WorkloadsAsked)
     criteria: Criteria | None = None
+    runner: Runner = Runner.AUTO
 
 
 def check(request: BenchmarkRequest) -> None:

@@ -84,7 +84,7 @@ def _host(
     with device.lease(progress, wait_s=request.wait_s):
         workspace = device.workspace(request.out)
         try:
-            host = open_host(device, request.out)
+            host = open_host(device, request.out, request.runner)
             with made_ready(
                 device, progress, prepare=request.prepare, power_mode=request.power_mode
             ) as notes:

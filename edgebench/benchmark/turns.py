@@ -160,7 +160,8 @@ def _timed(measurer: Measurer, subjects: Sequence[Subject], index: int, started:
 def _job(measurer: Measurer, artifact: Artifact, model: Path, prefix: str) -> dict[str, Any]:
     group = grouping(artifact, measurer.request.data, largest=1)
     columns = calls(measurer.tensors(artifact, LATENCY_SAMPLES * group.batch), group)
-    return measurer.subject(artifact, model, columns, prefix=prefix)
+    job = measurer.subject(artifact, model, columns, prefix=prefix)
+    return {**job, **measurer.host.library(job["runtime"])}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,13 @@ from edgebench.cli.workloads import workload_options
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
 @click.option(
+    "--runner",
+    type=click.Choice(["auto", "python", "native"]),
+    default="auto",
+    show_default=True,
+    help="Who makes the calls; native has no Python around them.",
+)
+@click.option(
     "--cores", "--affinity", "affinity", metavar="CORES", help="Bind to cores: 0,2-3, big, mid or little."
 )
 @click.option("--prepare", is_flag=True, help="Set governor and clocks for the time, and back afterwards.")

@@ -108,14 +108,15 @@ def doctor(uri: str, as_json: bool) -> None:
     metavar="DIR",
     help="Take wheels from here, not from the index.",
 )
+@click.option("--native", is_flag=True, help="Build the native runner, for devices without Python.")
 @json_option
 @quiet_option
-def setup(uri: str, wheels: Path | None, as_json: bool, quiet: bool) -> None:
+def setup(uri: str, wheels: Path | None, native: bool, as_json: bool, quiet: bool) -> None:
     """Give a device numpy and the runtimes: wheels from here, without its network, pip or root."""
     from edgebench import api
     from edgebench.cli.terminal import print_json
 
-    there = api.device_setup(uri, wheels=wheels, progress=talk(quiet))
+    there = api.device_setup(uri, wheels=wheels, native=native, progress=talk(quiet))
     if as_json:
         print_json(there)
         return

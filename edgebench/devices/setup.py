@@ -101,28 +101,15 @@ def ask_interpreter(device: RemoteDevice) -> Interpreter:
 def _download(
     interpreter: Interpreter, wheels: Path | None, packages: Sequence[str], folder: Path, progress: Progress
 ) -> list[Path]:
-    if wheels is not None and not wheels.is_dir():
-        raise ConfigError(f"{wheels}: no such folder", hint="--wheels takes a folder of .whl files")
-    source = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
-    platforms = [word for tag in interpreter.platforms for word in ("--platform", tag)]
-    said = ""
+    said: str | None = ""
     for index, package in enumerate(packages):
         progress(
             f"{package} for Python {interpreter.version} on {interpreter.architecture}",
             done=index,
             total=len(packages),
         )
-        argv = [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--only-binary=:all:", "--implementation", "cp", "--python-version", interpreter.version),
-            *(*platforms, *source, "--dest", str(folder / "wheels"), package),
-        ]
-        try:
-            ended = run_process(argv, timeout_s=_DOWNLOAD_S)
-        except subprocess.TimeoutExpired as err:
-            raise StorageError(f"pip download {package} did not end within {_DOWNLOAD_S:g} s") from err
-        if ended.returncode != 0:
-            said = text(ended.stderr).strip().rpartition("\n")[2]
+        said = fetch_wheel(package, interpreter, wheels, folder / "wheels")
+        if said is not None:
             if index == 0:
                 break
             progress(f"{package} is left out: {said}")
@@ -133,6 +120,30 @@ def _download(
             hint="without a network here, --wheels takes a folder of .whl files",
         )
     return found
+
+
+def fetch_wheel(
+    package: str, interpreter: Interpreter, wheels: Path | None, folder: Path, *options: str
+) -> str | None:
+    """Put the wheel of `package` that fits an interpreter into `folder`; return None, or why there is none.
+
+    wheels: a folder to take it from, in place of the package index. options: of `pip download`, in addition.
+    Raises ConfigError where `wheels` is no folder, StorageError where it takes too long.
+    """
+    if wheels is not None and not wheels.is_dir():
+        raise ConfigError(f"{wheels}: no such folder", hint="--wheels takes a folder of .whl files")
+    source = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
+    platforms = [word for tag in interpreter.platforms for word in ("--platform", tag)]
+    argv = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options),
+        *("--only-binary=:all:", "--implementation", "cp", "--python-version", interpreter.version),
+        *(*platforms, *source, "--dest", str(folder), package),
+    ]
+    try:
+        ended = run_process(argv, timeout_s=_DOWNLOAD_S)
+    except subprocess.TimeoutExpired as err:
+        raise StorageError(f"pip download {package} did not end within {_DOWNLOAD_S:g} s") from err
+    return None if ended.returncode == 0 else text(ended.stderr).strip().rpartition("\n")[2]
 
 
 def _install(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgebench.artifact import Artifact, Format, Precision, SourceRecord, TensorSpec
+from edgebench.benchmark.native.build import Target, build, find_compiler
 from edgebench.datasets import Dataset
+from edgebench.errors import ConfigError
 from edgebench.storage import sha256_bytes, sha256_path
 
 Made = tuple[Artifact, Path]
@@ -105,3 +108,16 @@ def dataset() -> Callable[..., Dataset]:
         return Dataset("made by a test", inputs, labels, sha256_bytes(content))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def native_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the native runner, built by this machine's compiler."""
+    here = Target(platform.machine())
+    try:
+        find_compiler(here)
+    except ConfigError as err:
+        pytest.skip(f"{err.message}: {err.hint}, enables this test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return build(here)

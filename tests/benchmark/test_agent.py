@@ -21,7 +21,8 @@ import pytest
 from fidelity_models import Network, write_onnx, write_tflite
 from onnx import TensorProto, helper
 
-from edgebench.benchmark.agent_run import AGENT, AgentResult, decode_result
+from edgebench.benchmark.agent_run import AgentResult, decode_result
+from edgebench.benchmark.programs import AGENT
 
 NETWORK = Network("tiny", side=6, channels=2, layers=2)
 WRITERS = {"onnxruntime": write_onnx, "litert": write_tflite}

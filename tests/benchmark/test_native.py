@@ -21,9 +21,10 @@ from models.small_onnx import save_classifier
 from models.small_tflite import save_two_by_two
 from onnx import TensorProto, helper
 
-from edgebench.benchmark.agent_run import AGENT, AgentResult, decode_result
+from edgebench.benchmark.agent_run import AgentResult, decode_result
 from edgebench.benchmark.native.build import Compiler, Target, build, find_compiler
 from edgebench.benchmark.native.libraries import installed_library
+from edgebench.benchmark.programs import AGENT
 from edgebench.errors import ConfigError
 
 NETWORK = Network("tiny", side=6, channels=2, layers=2)
@@ -40,18 +41,10 @@ REAL = {
 }
 
 
-@pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the runner, built by this machine's compiler."""
-    try:
-        compiler: Compiler = find_compiler(HERE)
-    except ConfigError as err:
-        pytest.skip(f"{err.message}: {err.hint}, enables this test")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        built = build(HERE)
-        assert build(HERE) == built, compiler
-    return built
+@pytest.fixture
+def runner(native_runner: Path) -> Path:
+    """Return the runner."""
+    return native_runner
 
 
 @pytest.fixture
@@ -250,7 +243,7 @@ def test_a_session_ends_by_time(runner: Path, job: Callable[..., Path]) -> None:
     [
         ({"schema": 2}, "job", "schema 2, this runner knows 1"),
         ({"mode": "both"}, "job", "unknown mode 'both'"),
-        ({"calls": "left out", "max_s": "left out"}, "job", "lacks calls, max_s"),
+        ({"calls": "left out", "max_s": "left out"}, "job", "lacks max_s, calls"),
         ({"calls": "many"}, "job", "calls is no number"),
         ({"library": "/absent/libonnxruntime.so"}, "runtime_missing", "/absent/libonnxruntime.so"),
         ({"library": "libm.so.6"}, "runtime_missing", "libm.so.6 is not ONNX Runtime"),
@@ -368,6 +361,17 @@ def test_the_runner_ends_with_its_host(
             process.kill()
         assert process.wait(10) == (125 if end == "stdin" else -signal.SIGKILL)
     assert not list(tmp_path.glob("result*"))
+
+
+def test_it_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: Path) -> None:
+    """The second time the runner comes from the cache; it starts, and says what it is."""
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path))
+    first = build(HERE)
+    written = first.stat().st_mtime_ns
+    assert build(HERE) == first != runner
+    assert first.stat().st_mtime_ns == written
+    done = subprocess.run([first, "--probe"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["runner"] == "native"
 
 
 def test_no_compiler_is_said() -> None:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from edgebench.artifact import Artifact, Format
-from edgebench.benchmark import agent_run
 from edgebench.benchmark.evidence import Evidence
 from edgebench.benchmark.evidence_files import load_samples
+from edgebench.benchmark.programs import AGENT, CONDUCTOR
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.runner import benchmark
 from edgebench.devices.local import LocalDevice
@@ -189,10 +189,10 @@ def test_a_killed_conductor_takes_its_agents_with_it(tmp_path: Path, linear: Cal
     paths = [tmp_path / f"turns_{index}.json" for index in range(2)]
     for path in paths:
         path.write_text(json.dumps({**job, "result": f"{path}.result"}))
-    orders = {"python": sys.executable, "agent": str(agent_run.AGENT), "jobs": list(map(str, paths))}
+    orders = {"command": [sys.executable, str(AGENT)], "jobs": list(map(str, paths))}
     orders |= {"results": [], "calls": 10**8, "seed": "0", "turn_s": 60, "result": str(tmp_path / "result")}
     (tmp_path / "job.json").write_text(json.dumps(orders))
-    command = [sys.executable, str(agent_run.CONDUCTOR), str(tmp_path / "job.json")]
+    command = [sys.executable, str(CONDUCTOR), str(tmp_path / "job.json")]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as conductor:
         agents = _wait(lambda: _children(conductor.pid), 2)
         time.sleep(1)

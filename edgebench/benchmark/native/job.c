@@ -1,22 +1,8 @@
 /* The job file. */
 #include "runner.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char *read_all(const char *path) {
-    FILE *file = fopen(path, "rb");
-    struct text text = {0};
-    char block[4096];
-    size_t got;
-    if (file == NULL) fail("job", "%s: %s", path, strerror(errno));
-    while ((got = fread(block, 1, sizeof block, file)) > 0) append(&text, "%.*s", (int)got, block);
-    fclose(file);
-    if (text.bytes == NULL) fail("job", "%s is empty", path);
-    return text.bytes;
-}
 
 /* The strings of a list. */
 static size_t strings(const char *value, char **to) {
@@ -30,32 +16,25 @@ static size_t strings(const char *value, char **to) {
 }
 
 /* Fail where the job lacks what its mode needs. */
-static void check_keys(const char *text, bool accuracy) {
+static void check_keys(const char *text, const struct job *job) {
     static const char *const needed[] = {"runtime",  "library",          "model", "inputs", "threads",
-                                         "warmup_s", "min_warmup_calls", "calls", "max_s"};
+                                         "warmup_s", "min_warmup_calls", "max_s", "calls"};
     struct text missing = {0};
-    for (size_t i = 0; i < (accuracy ? 5 : sizeof needed / sizeof *needed); i++)
+    for (size_t i = 0; i < (job->accuracy ? 5 : job->turns ? 8 : 9); i++)
         if (json_member(text, needed[i]) == NULL) append(&missing, "%s%s", missing.length ? ", " : "", needed[i]);
     if (missing.length > 0) fail("job", "the job lacks %s", missing.bytes);
 }
 
-static double number(const char *text, const char *key, double least) {
-    const char *value = json_member(text, key);
-    char *end;
-    double found = value == NULL ? least : strtod(value, &end);
-    if (value != NULL && (end == value || !(found >= least))) fail("job", "the job's %s is no number from %g", key, least);
-    return found;
-}
-
 void read_job(const char *path, struct job *job) {
-    char *text = read_all(path);
+    char *text = read_file(path);
     job->result = json_string(json_member(text, "result"));
-    if (number(text, "schema", 0) != 1) fail("job", "the job has schema %g, this runner knows 1", number(text, "schema", 0));
+    if (json_number(text, "schema", 0) != 1) fail("job", "the job has schema %g, this runner knows 1", json_number(text, "schema", 0));
     char *mode = json_string(json_member(text, "mode"));
     job->accuracy = mode != NULL && strcmp(mode, "accuracy") == 0;
-    if (mode == NULL || (!job->accuracy && strcmp(mode, "latency") != 0))
+    job->turns = mode != NULL && strcmp(mode, "turns") == 0;
+    if (mode == NULL || (!job->accuracy && !job->turns && strcmp(mode, "latency") != 0))
         fail("job", "unknown mode '%s'", mode == NULL ? "" : mode);
-    check_keys(text, job->accuracy);
+    check_keys(text, job);
     if (job->result == NULL) fail("job", "the job lacks result");
     job->runtime = json_string(json_member(text, "runtime"));
     job->library = json_string(json_member(text, "library"));
@@ -66,14 +45,14 @@ void read_job(const char *path, struct job *job) {
         fail("job", "the job's runtime, library and model are not all texts");
     job->input_count = strings(json_member(text, "inputs"), job->inputs);
     job->name_count = strings(json_member(text, "input_names"), job->names);
-    job->threads = (int)number(text, "threads", 1);
+    job->threads = (int)json_number(text, "threads", 1);
     const char *cores[MAX_CORES];
     job->core_count = json_array(json_member(text, "affinity"), cores, MAX_CORES);
     for (size_t i = 0; i < job->core_count; i++) job->cores[i] = atoi(cores[i]);
-    job->warmup_s = number(text, "warmup_s", 0);
-    job->max_s = number(text, "max_s", 0);
-    job->min_warmup_calls = (size_t)number(text, "min_warmup_calls", 0);
-    job->calls = (size_t)number(text, "calls", job->accuracy ? 0 : 1);
+    job->warmup_s = json_number(text, "warmup_s", 0);
+    job->max_s = json_number(text, "max_s", 0);
+    job->min_warmup_calls = (size_t)json_number(text, "min_warmup_calls", 0);
+    job->calls = (size_t)json_number(text, "calls", job->accuracy || job->turns ? 0 : 1);
     job->watch_stdin = json_true(json_member(text, "watch_stdin"));
     free(mode);
     free(text);

@@ -96,20 +96,36 @@ struct usage take_usage(void) {
     return usage;
 }
 
-static void append_share(struct text *meta, const char *key, double from, double to, double whole) {
-    if (from < 0 || to < 0 || whole <= 0)
-        append(meta, ", \"%s\": null", key);
+static double passed(double from, double to) {
+    return from < 0 || to < 0 ? 0 : to - from;
+}
+
+void add_usage(struct usage *sum, const struct usage *since) {
+    struct usage now = take_usage();
+    sum->wall_s += passed(since->wall_s, now.wall_s);
+    sum->waited_s += passed(since->waited_s, now.waited_s);
+    sum->total += passed(since->total, now.total);
+    sum->stolen += passed(since->stolen, now.stolen);
+}
+
+static void append_share(struct text *meta, const char *key, bool told, double part, double whole) {
+    if (told && whole > 0)
+        append(meta, ", \"%s\": %.9g", key, part / whole);
     else
-        append(meta, ", \"%s\": %.9g", key, (to - from) / whole);
+        append(meta, ", \"%s\": null", key);
 }
 
 /* Which share of the time others took: while this process waited, and from the machine. */
-void append_strain(struct text *meta, const struct usage *before) {
-    struct usage after = take_usage();
-    double load = 0, wall = after.wall_s - before->wall_s;
+void append_strain(struct text *meta, const struct usage *before, const struct usage *idle) {
+    struct usage since = {0}, after = take_usage();
+    struct timespec cpu = {0};
     char content[128];
-    if (read_small("/proc/loadavg", content, sizeof content)) load = strtod(content, NULL);
-    append_share(meta, "wait_share", before->waited_s, after.waited_s, wall);
-    append_share(meta, "steal_share", before->stolen, after.stolen, after.total - before->total);
+    add_usage(&since, before);
+    double load = read_small("/proc/loadavg", content, sizeof content) ? strtod(content, NULL) : 0;
+    double wall = since.wall_s - idle->wall_s;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    append_share(meta, "wait_share", after.waited_s >= 0, since.waited_s - idle->waited_s, wall);
+    append_share(meta, "steal_share", after.total >= 0, since.stolen - idle->stolen, since.total - idle->total);
     append(meta, ", \"load_average\": %.9g, \"wall_s\": %.9g", load, wall);
+    append(meta, ", \"cpu_s\": %.9g", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 }

@@ -1,7 +1,8 @@
 /* The native runner: runs one job on the device and writes one result file, as agent.py does, without Python.
 
-       runner job.json         run a job
-       runner --probe          print what this is, as JSON
+       runner job.json             run a job
+       runner --conduct job.json   let several jobs' calls be timed in turn, as conductor.py does
+       runner --probe              print what this is, as JSON
 
    It needs a C library and the runtime's shared library, which the job names as `library`, with its version as
    `library_version` for runtimes that do not tell theirs. Jobs, results, kinds of errors and exit statuses are
@@ -38,6 +39,7 @@ _Noreturn void fail(const char *kind, const char *format, ...) {
     append_string(&meta, "kind", kind);
     append(&meta, "}");
     fprintf(stderr, "%s: %s\n", kind, message.bytes);
+    if (job.turns) reply(&meta);
     if (job.result != NULL) write_result(job.result, NULL, 0, &meta);
     exit(1);
 }
@@ -100,35 +102,9 @@ static void **set_up(struct engine *engine, const struct column *columns, size_t
     return memory;
 }
 
-/* Calls that take `warmup_s`, and then those that `min_warmup_calls` lacks. Return how many. */
-static size_t warm_up(struct engine *engine, size_t rows, int64_t **timings) {
-    int64_t limit = (int64_t)(job.max_s * 1e9), span = (int64_t)(job.warmup_s * 1e9), begin = now_ns();
-    int64_t enough = begin + (span < limit ? span : limit);
-    size_t done = 0, room = job.min_warmup_calls + rows;
-    int64_t *latency = allocate(room * sizeof *latency);
-    while (now_ns() < enough) {
-        if (done + rows + job.min_warmup_calls > room) {
-            room = 2 * room + rows;
-            latency = realloc(latency, room * sizeof *latency);
-            if (latency == NULL) fail("memory", "the device's memory is exhausted");
-        }
-        done += engine->measure(latency + done, rows, enough);
-    }
-    if (done < job.min_warmup_calls && now_ns() < begin + limit)
-        done += engine->measure(latency + done, job.min_warmup_calls - done, begin + limit);
-    *timings = latency;
-    return done;
-}
-
-static struct array timings(const char *name, const int64_t *latency, size_t count) {
-    struct array array = {.rows = (int64_t)count, .form = {.dtype = dtype_of("<i8"), .data = latency}};
-    snprintf(array.name, sizeof array.name, "%s", name);
-    return array;
-}
-
 static size_t measure_latency(struct engine *engine, size_t rows, struct array *arrays, struct text *meta) {
     int64_t *latency = allocate(job.calls * sizeof *latency), *warmup;
-    size_t warm = warm_up(engine, rows, &warmup);
+    size_t warm = warm_up(engine, &job, rows, &warmup);
     size_t done = engine->measure(latency, job.calls, now_ns() + (int64_t)(job.max_s * 1e9));
     append_string(meta, "ended_by", done == job.calls ? "calls" : "time");
     arrays[0] = timings("latency_ns", latency, done);
@@ -184,7 +160,7 @@ static void tell(struct text *meta, const struct engine *engine, size_t rows) {
 static void run(void) {
     static struct column columns[MAX_TENSORS];
     static struct array arrays[MAX_TENSORS + 2];
-    struct usage before = take_usage();
+    struct usage before = take_usage(), idle = {0};
     struct text meta = {0};
     bind_cores(&job);
     size_t rows = read_columns(columns);
@@ -192,17 +168,19 @@ static void run(void) {
     begin_meta(&meta);
     void **memory = set_up(engine, columns, job.accuracy ? 1 : rows, &meta);
     size_t count = job.accuracy ? take_answers(engine, columns, memory, arrays)
-                                 : measure_latency(engine, rows, arrays, &meta);
+                   : job.turns  ? take_turns(engine, &job, rows, arrays, &meta, &idle)
+                                : measure_latency(engine, rows, arrays, &meta);
     tell(&meta, engine, rows);
-    append_strain(&meta, &before);
+    append_strain(&meta, &before, &idle);
     append(&meta, "}");
     int failed = write_result(job.result, arrays, count, &meta);
     if (failed != 0) fail("storage", "%s: %s", job.result, strerror(failed));
 }
 
 int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "--conduct") == 0) return conduct(argv[2]);
     if (argc != 2) {
-        fprintf(stderr, "runner JOB.json | --probe\n");
+        fprintf(stderr, "runner JOB.json | --conduct JOB.json | --probe\n");
         return 2;
     }
     if (strcmp(argv[1], "--probe") == 0) {
@@ -210,7 +188,8 @@ int main(int argc, char **argv) {
         return 0;
     }
     read_job(argv[1], &job);
-    die_with_parent(job.watch_stdin);
+    die_with_parent(job.watch_stdin && !job.turns);
+    if (job.turns) keep_replies();
     run();
     return 0;
 }

@@ -27,6 +27,27 @@ static inline int64_t now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* --- turns.c, conductor.c ----------------------------------------------------------------------- */
+
+struct engine;
+struct job;
+struct array;
+struct usage;
+struct text;
+
+/* Calls that take `warmup_s`, and then those that `min_warmup_calls` lacks. Return how many. */
+size_t warm_up(struct engine *engine, const struct job *job, size_t rows, int64_t **timings);
+struct array timings(const char *name, const int64_t *latency, size_t count);
+/* Time blocks of calls as a conductor orders them; add to `idle` what passed between them. */
+size_t take_turns(struct engine *engine, const struct job *job, size_t rows, struct array *arrays,
+                  struct text *meta, struct usage *idle);
+/* Give the conductor an answer in one line. */
+void reply(const struct text *line);
+/* Keep standard output for answers: what a runtime prints must not be taken for one. */
+void keep_replies(void);
+/* Let a job's agents, each `command` with a job's path, time their calls in turn; return the exit status. */
+int conduct(const char *job_path);
+
 /* --- text.c: JSON, in and out ----------------------------------------------------------------- */
 
 /* The value of `key` in the object at `object`, NULL where it has none. All of these fail where it is not JSON. */
@@ -35,6 +56,10 @@ const char *json_member(const char *object, const char *key);
 char *json_string(const char *value);
 /* How many values the array at `value` has, their places in `items`; 0 where it is no array. */
 size_t json_array(const char *value, const char **items, size_t most);
+/* The number at `key` of the object; fails where it is less than `least`, is that where there is none. */
+double json_number(const char *object, const char *key, double least);
+/* A copy of a file. */
+char *read_file(const char *path);
 bool json_true(const char *value);
 bool json_null(const char *value);
 
@@ -54,7 +79,7 @@ struct job {
     char *runtime, *library, *library_version, *model, *result, *avoid;
     char *inputs[MAX_TENSORS], *names[MAX_TENSORS];
     size_t input_count, name_count;
-    bool accuracy, watch_stdin;
+    bool accuracy, turns, watch_stdin;
     int threads, cores[MAX_CORES];
     size_t core_count;
     double warmup_s, max_s;
@@ -115,7 +140,10 @@ void bind_cores(struct job *job);
 /* A size of /proc/self/status in bytes, -1 where the system does not tell. */
 int64_t status_bytes(const char *key);
 struct usage take_usage(void);
-void append_strain(struct text *meta, const struct usage *before);
+/* idle: what of each passed between turns, which is not this process's time. */
+void append_strain(struct text *meta, const struct usage *before, const struct usage *idle);
+/* Add to `sum` what passed since `since`. */
+void add_usage(struct usage *sum, const struct usage *since);
 
 /* --- onnxruntime.c, litert.c ------------------------------------------------------------------ */
 

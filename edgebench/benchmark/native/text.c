@@ -1,6 +1,7 @@
 /* JSON, as far as jobs and results need it. */
 #include "runner.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,12 +137,33 @@ size_t json_array(const char *value, const char **items, size_t most) {
     return count;
 }
 
+double json_number(const char *object, const char *key, double least) {
+    const char *value = json_member(object, key);
+    char *end;
+    double found = value == NULL ? least : strtod(value, &end);
+    if (value != NULL && (end == value || !(found >= least)))
+        fail("job", "the job's %s is no number from %g", key, least);
+    return found;
+}
+
 bool json_true(const char *value) {
     return value != NULL && strncmp(value, "true", 4) == 0;
 }
 
 bool json_null(const char *value) {
     return value == NULL || strncmp(value, "null", 4) == 0;
+}
+
+char *read_file(const char *path) {
+    FILE *file = fopen(path, "rb");
+    struct text text = {0};
+    char block[4096];
+    size_t got;
+    if (file == NULL) fail("job", "%s: %s", path, strerror(errno));
+    while ((got = fread(block, 1, sizeof block, file)) > 0) append(&text, "%.*s", (int)got, block);
+    fclose(file);
+    if (text.bytes == NULL) fail("job", "%s is empty", path);
+    return text.bytes;
 }
 
 void append(struct text *text, const char *format, ...) {
