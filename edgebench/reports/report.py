@@ -46,8 +46,9 @@ def write_report(folder: Path, gates: Sequence[Gate] | None, *, html: Path | Non
 
 def read_run(folder: Path) -> tuple[Evidence, dict[Key, LatencySamples], dict[Key, Answers]]:
     """Return a run's evidence with all its timings and answers, by artifact and device. Raises InputError."""
-    from edgebench.benchmark.evidence_files import load_run, read_evidence
+    from edgebench.benchmark.evidence_files import check_raw, load_run, read_evidence
 
     evidence = read_evidence(folder)
+    check_raw(folder)
     samples, answers = load_run(folder, evidence)
     return evidence, samples, answers
