@@ -10,6 +10,9 @@ from edgebench.artifact import Artifact
 from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.check_gates import check_gates as check_gates  # noqa: PLC0414 - likewise
 from edgebench.check_gates import gates_table as gates_table  # noqa: PLC0414 - likewise
+from edgebench.compare import compare as compare  # noqa: PLC0414 - likewise
+from edgebench.compare import compare_table as compare_table  # noqa: PLC0414 - likewise
+from edgebench.compare import device_noise as device_noise  # noqa: PLC0414 - likewise
 from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
 from edgebench.export import export as export  # noqa: PLC0414 - likewise
@@ -37,7 +40,7 @@ def benchmark(
     device: str | Sequence[str] = ("local:cpu",),
     data: str | None = None,
     baseline: str | None = None,
-    sessions: int = 3,
+    sessions: int = 5,
     calls: int = 200,
     threads: int = 1,
     affinity: str | None = None,
@@ -306,9 +309,8 @@ def read_results(run_folder: Path) -> Results:
 def results_table(run_folder: Path) -> str:
     """Return a judged run's gates and figures as text for a terminal."""
     from edgebench.reports.table import run_table
-    from edgebench.reports.workload_text import workloads_text
 
-    return "\n\n".join(filter(None, (run_table(run_folder), workloads_text(run_folder))))
+    return run_table(run_folder)
 
 
 def measurement_failed(failures: Sequence[str]) -> MeasurementError:

@@ -131,7 +131,7 @@ class BenchmarkConfig:
     device: str = "local:cpu"
     devices: tuple[str, ...] = ()
     wait: str | None = None
-    sessions: int = 3
+    sessions: int = 5
     calls: int = 200
     threads: int = 1
     affinity: str | None = None
@@ -276,7 +276,7 @@ export:
 
 benchmark:
   device: local:cpu                   # or several at once: devices: [orin-1, tag:pi]
-  sessions: 3                         # fresh processes per artifact
+  sessions: 5                         # fresh processes per artifact
   calls: 200                          # timed calls per session
   threads: 1
   # affinity: big                     # cores: big, mid, little, or 0,2-3

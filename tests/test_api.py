@@ -23,6 +23,7 @@ TWINS = {
     "benchmark": ("benchmark", "report"),
     "import": ("import_logs",),
     "report": ("report",),
+    "compare": ("compare",),
     "gates check": ("check_gates",),
     "ladder": ("ladder",),
     "run": ("run",),
@@ -34,6 +35,7 @@ TWINS = {
     "devices info": ("device_info",),
     "devices doctor": ("device_doctor",),
     "devices setup": ("device_setup",),
+    "devices noise": ("device_noise",),
     "init": ("init", "pipeline_schema"),
 }
 """Which calls a verb makes. `completion` has none: it is the shell's business."""
@@ -128,7 +130,7 @@ def test_the_calls_go_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [m.artifact.id for m in api.read_evidence(run).measurements] == ["m.fp32.onnx", "m.w8a8.onnx"]
     assert "m.w8a8.onnx" in api.results_table(run)
     assert "convert to onnx" in said
-    assert "session 1 of m.fp32.onnx" in said
+    assert "session 1 of m.fp32.onnx, m.w8a8.onnx" in said
     assert not leftovers(tmp_path)
 
 

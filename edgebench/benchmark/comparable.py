@@ -58,7 +58,7 @@ def unlike_measurements(
     if first.artifact.format is not second.artifact.format:
         ignored = (*ignored, *OF_THE_RUNTIME, "coverage")
     found = [
-        f"{name.replace('_', ' ')} {ours} and {theirs}"
+        f"{name} {ours} and {theirs}"
         for name, ours, theirs in _device_pairs(first, second)
         if name not in ignored and ours != theirs
     ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact, Skipped
 from edgebench.benchmark.criteria import Criteria
 from edgebench.benchmark.looks import Looks
+from edgebench.benchmark.noise_record import NoiseFloor
 from edgebench.benchmark.timing import NOT_TOLD as NOT_TOLD  # noqa: PLC0414 - read from here by many
 from edgebench.benchmark.timing import Span as Span  # noqa: PLC0414 - likewise
 from edgebench.benchmark.timing import Timing as Timing  # noqa: PLC0414 - likewise
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 SCHEMA = 3
 """1: the first. 2: sessions say whether their calls came to rest; those before are warm-up. 3: what was
 measured beyond single calls (`workloads`), resident memory after the last call, what the sensors showed
-before and after each session, the metric asked for, what the inventory calls the device, in which blocks of
-a session the calls were taken, the criteria that were declared beforehand, the looks of a measurement that
-stopped when decided, and a seal on all files."""
+before and after each session, the metric asked for, what the inventory calls the device and its noise floor,
+in which blocks of a session the calls were taken, the criteria that were declared beforehand, the looks of a
+measurement that stopped when decided."""
 
 
 class Validity(enum.StrEnum):
@@ -168,6 +169,7 @@ class Measurement:
     """One artifact on one device. `failure` says why there are no sessions, else it is None.
 
     disturbances: of the reasons those by which a time may be another's, so that no gate on it is answered.
+    noise: the device's noise floor as it was known then, None where it was not.
     """
 
     artifact: Artifact
@@ -179,6 +181,7 @@ class Measurement:
     failure: str | None = None
     workloads: Workloads = field(default_factory=Workloads)
     disturbances: tuple[str, ...] = ()
+    noise: NoiseFloor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class BenchmarkRequest:
     device: str = "local:cpu"
     data: Dataset | None = None
     baseline: str | None = None
-    sessions: int = 3
+    sessions: int = 5
     calls: int = 200
     max_session_s: float = 60.0
     warmup_s: float = 0.25

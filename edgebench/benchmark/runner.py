@@ -19,6 +19,7 @@ from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
 from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
 from edgebench.benchmark.measuring import Measurer
+from edgebench.benchmark.noise import load_noise
 from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
 from edgebench.benchmark.request import BenchmarkRequest, check
 from edgebench.benchmark.stopping import Rounds, Until
@@ -27,7 +28,7 @@ from edgebench.benchmark.validity import assess
 from edgebench.benchmark.watch import Watch, parse_cool_down
 from edgebench.benchmark.workloads.records import Workloads
 from edgebench.benchmark.workloads.taking import measure_workloads
-from edgebench.devices.inventory import known_as
+from edgebench.devices.inventory import known_as, user_folder
 from edgebench.devices.prepare import made_ready
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
@@ -65,9 +66,13 @@ def benchmark(
         cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
+        noise = load_noise(user_folder(), measurer.facts.extra.get("fingerprint"))
         noted = (*notes, *placement_note(request.affinity, cores))
         evidence = _Run(request, measurer, noted, rounds).evidence()
-    known = (replace(m, device=replace(m.device, aliases=aliases, tags=tags)) for m in evidence.measurements)
+    known = (
+        replace(m, device=replace(m.device, aliases=aliases, tags=tags), noise=noise)
+        for m in evidence.measurements
+    )
     evidence = replace(evidence, measurements=tuple(known))
     files.write_evidence(request.out, evidence)
     return evidence

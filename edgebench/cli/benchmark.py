@@ -26,7 +26,7 @@ from edgebench.cli.workloads import workload_options
     "--baseline", metavar="ARTIFACT", help="What others are compared with.  [default: the first fp32]"
 )
 @click.option(
-    "--sessions", type=click.IntRange(min=1), default=3, show_default=True, help="Fresh processes each."
+    "--sessions", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes each."
 )
 @click.option(
     "--calls", type=click.IntRange(min=1), default=200, show_default=True, help="Timed calls a session."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -122,6 +122,42 @@ def setup(uri: str, wheels: Path | None, native: bool, as_json: bool, quiet: boo
         return
     for name in there:
         click.echo(name)
+
+
+@command.command()
+@click.argument("uri")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--comparisons",
+    type=click.IntRange(min=5),
+    default=20,
+    show_default=True,
+    help="Of the model with itself.",
+)
+@click.option("--sessions", type=click.IntRange(min=2), default=5, show_default=True, help="Of a comparison.")
+@click.option(
+    "--calls", type=click.IntRange(min=10), default=200, show_default=True, help="Timed, a session."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
+@click.option("--affinity", metavar="CORES", help="Bind to cores, as in 0,2-3.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/noise/<time>]"
+)
+@json_option
+@quiet_option
+def noise(uri: str, model: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Measure a MODEL against itself, and keep how far it seems to differ: the device's noise floor.
+
+    No later comparison on this device calls a smaller difference one.
+    """
+    from edgebench import api
+    from edgebench.cli.terminal import fit_to_show, print_json
+
+    floor = api.device_noise(uri, model, progress=talk(quiet), **options)
+    if as_json:
+        print_json(floor)
+    else:
+        click.echo(fit_to_show(f"{floor.device}: {floor.words}"))
 
 
 def _summary(facts: DeviceFacts) -> str:

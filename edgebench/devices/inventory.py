@@ -37,9 +37,13 @@ class Inventory:
 
 def inventory_files() -> tuple[Path, ...]:
     """Return where inventories may lie: the project's, in the working folder, then the user's."""
+    return Path.cwd() / FILE, user_folder() / FILE
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own files on devices: under $XDG_CONFIG_HOME or ~/.config."""
     base = os.environ.get("XDG_CONFIG_HOME")
-    user = (Path(base) if base else Path.home() / ".config") / "edgebench"
-    return Path.cwd() / FILE, user / FILE
+    return (Path(base) if base else Path.home() / ".config") / "edgebench"
 
 
 def load_inventory() -> Mapping[str, Entry]:

@@ -61,6 +61,7 @@ def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
         ("imported" if origins(evidence) else "measured", evidence.created_utc),
         ("seed", evidence.seed),
         ("baseline", evidence.baseline or "none"),
+        *_turns(evidence.measurements),
         *(("imported from", origin) for origin in origins(evidence)),
         ("gates", join(verdict.criteria, "; ")),
         ("gates' SHA-256", _code(verdict.criteria_sha256)),
@@ -68,6 +69,21 @@ def _run(evidence: Evidence, verdict: Verdict) -> Pairs:
         *(("looks", note) for note in look_notes(evidence.looks, verdict.declaration)[:1]),
         ("versions", _versions(evidence.environment)),
     )
+
+
+def _turns(measurements: Sequence[Measurement]) -> Iterator[tuple[str, object]]:
+    """Yield how the sessions' calls were taken, and what noise floor the devices have."""
+    timed = [session for measurement in measurements for session in measurement.sessions]
+    blocks = sorted({session.blocks for session in timed if session.blocks is not None})
+    if blocks:
+        count = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+        others = max(len(session.beside) for session in timed)
+        beside = (
+            f"{others + 1} artifacts in turn, in orders drawn from the seed" if others else "one by itself"
+        )
+        yield "sessions", f"{count} blocks of calls each, {beside}; in processes of their own, all alive"
+    for device, floor in {m.device.uri: m.noise for m in measurements}.items():
+        yield f"noise floor of {device}", "not measured" if floor is None else floor.words
 
 
 def origins(evidence: Evidence) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from edgebench.benchmark.comparable import unlike_measurements
 from edgebench.benchmark.comparison import RESAMPLES, compare_latencies
 from edgebench.benchmark.dependence import session_parts
 from edgebench.benchmark.evidence import LatencySamples, Measurement, Validity
+from edgebench.benchmark.pairing import compare_in_turn, timed_in_turn
 from edgebench.benchmark.statistics import Bounds, quantile, quantile_supported
 from edgebench.errors import MeasurementError
 from edgebench.reports.quantities import Estimate, Quantity, Question, unknown
@@ -37,7 +38,8 @@ def relative(subject: Subject, question: Question, confidence: float) -> Estimat
     problem = calls_problem(subject.measurement, own) or calls_problem(baseline, theirs)
     if problem or own is None or theirs is None:
         return unknown(problem or "", "calls")
-    return _calls(own, theirs, question.quantile, confidence)
+    in_turn = timed_in_turn(baseline, subject.measurement)
+    return _calls(own, theirs, question.quantile, confidence, in_turn=in_turn)
 
 
 def _problem(question: Question, measurement: Measurement, baseline: Measurement) -> str | None:
@@ -80,7 +82,9 @@ def _sessions(measurement: Measurement, baseline: Measurement, field: str, confi
     return median(np.array(told), confidence, "sessions")
 
 
-def _calls(own: LatencySamples, theirs: LatencySamples, q: float, confidence: float) -> Estimate:
+def _calls(
+    own: LatencySamples, theirs: LatencySamples, q: float, confidence: float, *, in_turn: bool
+) -> Estimate:
     n = min(len(own.latency_ns), len(theirs.latency_ns))
     parts = [session_parts(samples.session) for samples in (own, theirs)]
     shortest = min(part.stop - part.start for of_one in parts for part in of_one)
@@ -92,8 +96,12 @@ def _calls(own: LatencySamples, theirs: LatencySamples, q: float, confidence: fl
     ):
         return Estimate(value, None, None, n, "calls")
     try:
-        found = compare_latencies(
-            theirs.latency_ns, theirs.session, own.latency_ns, own.session, q, 2 * confidence - 1, seed=0
+        found = (
+            compare_in_turn(theirs, own, q, 2 * confidence - 1)
+            if in_turn
+            else compare_latencies(
+                theirs.latency_ns, theirs.session, own.latency_ns, own.session, q, 2 * confidence - 1, seed=0
+            )
         )
     except MeasurementError as err:
         return unknown(f"it cannot be held against the baseline: {err.message}", "calls", n)
