@@ -309,8 +309,9 @@ def read_results(run_folder: Path) -> Results:
 def results_table(run_folder: Path) -> str:
     """Return a judged run's gates and figures as text for a terminal."""
     from edgebench.reports.table import run_table
+    from edgebench.reports.workload_text import workloads_text
 
-    return run_table(run_folder)
+    return "\n\n".join(filter(None, (run_table(run_folder), workloads_text(run_folder))))
 
 
 def measurement_failed(failures: Sequence[str]) -> MeasurementError:

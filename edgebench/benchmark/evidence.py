@@ -32,7 +32,7 @@ SCHEMA = 3
 measured beyond single calls (`workloads`), resident memory after the last call, what the sensors showed
 before and after each session, the metric asked for, what the inventory calls the device and its noise floor,
 in which blocks of a session the calls were taken, the criteria that were declared beforehand, the looks of a
-measurement that stopped when decided."""
+measurement that stopped when decided, and a seal on all files."""
 
 
 class Validity(enum.StrEnum):

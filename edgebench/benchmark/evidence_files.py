@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,17 @@ from edgebench.benchmark.evidence import (
     Soak,
 )
 from edgebench.benchmark.raw_files import read_columns, read_record, write_raw
+from edgebench.benchmark.seal import check_files, check_seal, sealed
 from edgebench.errors import InputError, StorageError
-from edgebench.storage import atomic_path, encode_json, from_plain, read_json, sha256_bytes, write_json
+from edgebench.storage import (
+    atomic_path,
+    encode_json,
+    from_plain,
+    read_json,
+    sha256_bytes,
+    to_plain,
+    write_json,
+)
 
 Key = tuple[str, str]
 """An artifact's id and its device's URI."""
@@ -35,22 +45,35 @@ _LONGEST = 180  # bytes of a stem: file systems allow 255 with what is added to 
 
 
 def write_evidence(folder: Path, evidence: Evidence) -> None:
-    """Write `evidence` into the run's folder. Raises StorageError."""
-    write_json(folder / EVIDENCE, evidence)
+    """Write `evidence` into the run's folder, sealed with the files it names. Raises StorageError."""
+    write_json(folder / EVIDENCE, sealed(folder, to_plain(evidence)))
 
 
 def read_evidence(folder: Path) -> Evidence:
     """Return the evidence in a run's folder.
 
-    Raises InputError where it is absent, broken, or written by a later version.
+    Raises InputError where it is absent, broken, edited since it was written, or of a later version.
     """
+    path = folder / EVIDENCE
+    content = _content(folder)
+    if isinstance(schema := content.get("schema"), int) and schema > SCHEMA:
+        raise InputError(f"{path}: schema {schema} is of a later version of edgebench")
+    evidence = from_plain(Evidence, content, what=f"{path}: not a valid Evidence file")
+    check_seal(path, content)
+    return evidence
+
+
+def check_raw(folder: Path) -> None:
+    """Raise InputError, naming the file, where raw numbers in a run's folder are not those measured."""
+    check_files(folder, folder / EVIDENCE, _content(folder))
+
+
+def _content(folder: Path) -> dict[str, Any]:
     path = folder / EVIDENCE
     if not path.exists():
         raise InputError(f"{folder}: holds no evidence", hint="name the folder that a benchmark wrote")
-    evidence = read_json(path, Evidence)
-    if evidence.schema > SCHEMA:
-        raise InputError(f"{path}: schema {evidence.schema} is of a later version of edgebench")
-    return evidence
+    content: dict[str, Any] = read_json(path, dict)
+    return content
 
 
 def check_unmeasured(folder: Path) -> None:
@@ -126,6 +149,8 @@ def _load_calls(path: Path) -> Calls:
     """Return the calls in a session's file; one of before schema 3 tells no blocks. Raises InputError."""
     columns = read_columns(path, ("warmup", "latency_ns"), ("block", "turn"))
     latency = columns["latency_ns"].astype(np.int64)
+    if untimed := int((latency <= 0).sum()):
+        raise InputError(f"{path}: {untimed:,} of its calls took no time, or less: no clock shows that")
     nowhere = np.full(latency.size, -1, np.int64)
     block, turn = (columns.get(name, nowhere) for name in ("block", "turn"))
     return Calls(latency, columns["warmup"], block, turn)

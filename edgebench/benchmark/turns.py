@@ -201,6 +201,8 @@ def _calls(result: AgentResult) -> Calls:
         cold = result.arrays["cold"].astype(np.bool_)
     except KeyError as err:
         raise MeasurementError(f"the agent's result lacks what it should tell: {err!r}") from err
+    if untimed := int((latency <= 0).sum() + (warmup <= 0).sum()):
+        raise MeasurementError(f"{untimed:,} calls took no time, or less, by the device's clock")
     before = np.full(warmup.size, -1, np.int64)
     return Calls(
         latency_ns=np.concatenate([warmup, latency]),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 
 from edgebench.benchmark.evidence import Answers, Evidence, LatencySamples
-from edgebench.reports import html_figures, html_provenance, html_tables
+from edgebench.reports import html_figures, html_provenance, html_tables, html_workloads
 from edgebench.reports.markup import Markup, broken, joined, scroll, tag
 from edgebench.reports.results import Results
 from edgebench.reports.subjects import Key
+from edgebench.reports.text_tables import Raw
 from edgebench.reports.units import NONE, percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 from edgebench.reports.words import SYMBOLS, headline, on_device, printable, summary_counts, wanting
@@ -22,13 +23,17 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything that the page shows. samples, answers: by artifact id and device URI."""
+    """Everything that the page shows. samples, answers: by artifact id and device URI.
+
+    workloads: the raw numbers beyond single calls, by file.
+    """
 
     evidence: Evidence
     verdict: Verdict
     results: Results
     samples: Mapping[Key, LatencySamples]
     answers: Mapping[Key, Answers]
+    workloads: Raw = field(default_factory=dict)
 
 
 def render_page(page: Page) -> str:
@@ -51,6 +56,7 @@ def render_page(page: Page) -> str:
         html_figures.latency_section(page.results, page.samples, page.verdict),
         html_figures.trade_section(page.results),
         html_tables.classes_section(page.evidence, page.results, page.answers),
+        html_workloads.workloads_section(page.evidence, page.workloads),
         _all_gates(page.verdict),
         _notes(page.results),
         html_provenance.provenance(page.evidence, page.verdict, page.results),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_INK, _FAINT = "#010203", "#040506"
+INK, _FAINT = "#010203", "#040506"
 """Stand-ins that become `currentColor` and the page's line colour."""
 
 COLOURS = {"onnx": "#3a7fc1", "tflite": "#d9792b", "tensorrt": "#5b9a3c"}
@@ -39,11 +39,11 @@ _SETTINGS = {
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
     "axes.edgecolor": _FAINT,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "grid.color": _FAINT,
     "axes.axisbelow": True,
 }
@@ -77,7 +77,7 @@ def latency_figure(strips: Sequence[LatencyStrip], unit: str, bounds: Sequence[t
 
     bounds: gates on a percentile, in `unit`; those far beyond the data are not drawn.
     """
-    with _figure(0.95 + 0.62 * len(strips)) as (figure, done):
+    with figure_of(0.95 + 0.62 * len(strips)) as (figure, done):
         height = figure.get_figheight()
         axes = figure.add_axes((0.30, 0.6 / height, 0.67, 1 - 0.95 / height))
         left, right = _range(strips, bounds)
@@ -86,24 +86,24 @@ def latency_figure(strips: Sequence[LatencyStrip], unit: str, bounds: Sequence[t
         axes.set_xscale("log" if right / left > 8 else "linear")  # noqa: PLR2004 - where a linear axis crowds
         axes.set_xlim(left, right)
         axes.set_ylim(-0.45, len(strips) - 0.2)
-        axes.set_yticks(range(len(strips)), [_label(s.label) for s in reversed(strips)])
+        axes.set_yticks(range(len(strips)), [label_of(s.label) for s in reversed(strips)])
         axes.set_xlabel(f"latency of one call ({unit})")
         for name, bound in bounds:
             if left <= bound <= right:
-                axes.axvline(bound, color=_INK, linestyle=(0, (4, 3)), linewidth=1.2)
+                axes.axvline(bound, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
                 place = axes.get_xaxis_transform()
                 axes.annotate(name, (bound, 1), (0, 3), place, "offset points", ha="center")
-        _plain_axes(axes)
+        plain_axes(axes)
         _percentile_legend(axes)
     return done("latency")
 
 
 def trade_figure(points: Sequence[TradePoint]) -> Markup:
     """Return size against top-1 with intervals, every point with a letter of the key, as SVG."""
-    with _figure(max(3.2, 0.9 + 0.27 * len(points))) as (figure, done):
+    with figure_of(max(3.2, 0.9 + 0.27 * len(points))) as (figure, done):
         axes = figure.add_axes((0.08, 0.16, 0.53, 0.78))
         for point in points:
-            colour, marker = COLOURS.get(point.format, _INK), MARKERS.get(point.precision, "P")
+            colour, marker = COLOURS.get(point.format, INK), MARKERS.get(point.precision, "P")
             errors = [[point.top1 - point.lower], [point.upper - point.top1]]
             axes.errorbar(
                 [point.size_mb],
@@ -118,13 +118,14 @@ def trade_figure(points: Sequence[TradePoint]) -> Markup:
         axes.set_ylabel("top-1 (%), 95 % interval")
         axes.set_xlim(0, max(p.size_mb for p in points) * 1.08 or 1)
         axes.margins(y=0.08)
-        _plain_axes(axes)
+        plain_axes(axes)
         _letters(axes, points)
     return done("trade")
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple[Any, Callable[[str], Markup]]]:
+def figure_of(height: float) -> Iterator[tuple[Any, Callable[[str], Markup]]]:
+    """Yield a figure of this height, in inches, and what makes it SVG whose ids begin with a name."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -146,12 +147,13 @@ def _svg(figure: Any, name: str) -> Markup:
         figure.savefig(out, format="svg", metadata=nothing)
     svg = out.getvalue()[out.getvalue().index("<svg") :]
     svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
+    svg = svg.replace(INK, "currentColor").replace(_FAINT, "var(--line)")
     svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
     return Markup(re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1))
 
 
-def _plain_axes(axes: Any) -> None:
+def plain_axes(axes: Any) -> None:
+    """Take away what does not bear a number, and write numbers as people read them."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     for side in ("top", "right", "left"):
@@ -163,7 +165,7 @@ def _plain_axes(axes: Any) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(text: str) -> str:
+def label_of(text: str) -> str:
     """Return a label cut in its middle to the columns that it has; letters of the East take two."""
     length = _LABEL
     while sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in shortened(text, length)) > _LABEL:
@@ -183,7 +185,7 @@ def _range(strips: Sequence[LatencyStrip], bounds: Sequence[tuple[str, float]]) 
 
 def _strip(axes: Any, y: float, strip: LatencyStrip, left: float, right: float) -> None:
     """Draw one row: the shape of the distribution, and the percentiles below it."""
-    colour = COLOURS.get(strip.format, _INK)
+    colour = COLOURS.get(strip.format, INK)
     least, most = (float(end) for end in np.quantile(strip.times, (0.002, 0.998)))
     start = max(least * 0.98, left)
     edges = np.geomspace(start, max(min(most * 1.02, right), start * 1.001), _BINS + 1)
@@ -215,7 +217,7 @@ def _percentile_legend(axes: Any) -> None:
     from matplotlib.lines import Line2D
 
     names = ("p50", "p90", "p99")
-    handles = [Line2D([], [], **_mark(name, _INK)) for name in names]
+    handles = [Line2D([], [], **_mark(name, INK)) for name in names]
     axes.legend(
         handles,
         names,
@@ -242,8 +244,8 @@ def _letters(axes: Any, points: Sequence[TradePoint]) -> None:
         ]
         place = (point.size_mb, point.top1)
         axes.annotate(letter, place, (7, 5 + 12 * len(near)), "data", "offset points", weight="bold")
-        colour, marker = COLOURS.get(point.format, _INK), MARKERS.get(point.precision, "P")
-        label = f"{letter}  {_label(point.label)}"
+        colour, marker = COLOURS.get(point.format, INK), MARKERS.get(point.precision, "P")
+        label = f"{letter}  {label_of(point.label)}"
         handles.append(
             Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=7, label=label)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,16 @@ def write_report(folder: Path, gates: Sequence[Gate] | None, *, html: Path | Non
     from edgebench.reports.junit import junit_xml
     from edgebench.reports.markdown import summary
     from edgebench.reports.results import make_results, results_csv
+    from edgebench.reports.workload_rows import workload_rows
+    from edgebench.reports.workload_text import read_workloads
 
     evidence, samples, answers = read_run(folder)
     asked = declared_gates(evidence.criteria) if gates is None else gates
     verdict = judge(evidence, asked, samples, answers)
+    raw = read_workloads(folder, evidence)
     results = make_results(evidence, verdict, samples, answers)
-    page = render_page(Page(evidence, verdict, results, samples, answers))
+    results = replace(results, rows=(*results.rows, *workload_rows(evidence, raw)))
+    page = render_page(Page(evidence, verdict, results, samples, answers, raw))
     write_json(folder / "results.json", results)
     write_text(folder / "results.csv", results_csv(results))
     write_text(folder / "summary.md", summary(results, verdict))
@@ -46,8 +51,9 @@ def write_report(folder: Path, gates: Sequence[Gate] | None, *, html: Path | Non
 
 def read_run(folder: Path) -> tuple[Evidence, dict[Key, LatencySamples], dict[Key, Answers]]:
     """Return a run's evidence with all its timings and answers, by artifact and device. Raises InputError."""
-    from edgebench.benchmark.evidence_files import load_run, read_evidence
+    from edgebench.benchmark.evidence_files import check_raw, load_run, read_evidence
 
     evidence = read_evidence(folder)
+    check_raw(folder)
     samples, answers = load_run(folder, evidence)
     return evidence, samples, answers

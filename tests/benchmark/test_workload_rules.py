@@ -64,21 +64,21 @@ def test_the_approximation_for_many_queries_errs_by_little_and_to_the_safe_side(
     assert exact - 6 <= mlperf.tolerated(200_000, 0.99) <= exact
 
 
-@pytest.mark.parametrize(("late", "held"), [(0, True), (6, True), (7, False), (40, False)])
-def test_the_server_holds_its_bound_by_few_late_queries(late: int, held: bool) -> None:
-    """Of 1,500 queries 6 may be late for 99 % to be sure; one in a hundred, 15, would not be."""
+@pytest.mark.parametrize(("late", "held"), [(0, True), (6, True), (7, None), (15, None), (16, False)])
+def test_the_server_holds_its_bound_by_few_late_queries(late: int, held: bool | None) -> None:
+    """Of 1,500 queries 6 may be late for 99 % to be sure; more than 15, one in a hundred, do not hold."""
     latency = np.full(1_500, 5)
     latency[:late] = 50
     found = mlperf.outcome(run(Scenario.SERVER, 1_500, 600, bound_ns=10, qps=2.5), latency)
     assert found.late == late
     assert found.held is held
-    assert (binomial_at_most(late, 1_500, 0.01) < 0.01) is held
+    assert (binomial_at_most(late, 1_500, 0.01) < 0.01) is bool(held)
 
 
 def test_a_short_run_is_invalid_and_says_why() -> None:
     """10 s of 600 are INVALID by MLPerf, and valid by the same rules scaled to 10 s."""
     found = mlperf.outcome(run(Scenario.SINGLE_STREAM, 500, 10.01, asked_s=10.0), np.arange(500))
-    assert found.invalid == ("lasted 10.0 s of 600 s",)
+    assert found.invalid == ("10.0 s of 600 s",)
     assert found.scaled_invalid == ()
 
 
@@ -88,7 +88,7 @@ def test_a_full_run_is_valid() -> None:
     latency = np.ones(768, np.int64)
     assert not mlperf.outcome(run(Scenario.OFFLINE, 768, 600, samples_per_query=32), latency).invalid
     found = mlperf.outcome(run(Scenario.OFFLINE, 767, 600, samples_per_query=32), latency[:-1])
-    assert found.invalid == ("24,544 samples of at least 24,576",)
+    assert found.invalid == ("24,544 of 24,576 samples",)
 
 
 def test_a_server_that_cannot_keep_up_holds_nothing() -> None:
@@ -96,7 +96,7 @@ def test_a_server_that_cannot_keep_up_holds_nothing() -> None:
     broken = run(Scenario.SERVER, 500, 600, bound_ns=10, qps=9.0, ended_by="backlog")
     found = mlperf.outcome(broken, np.ones(500, np.int64))
     assert found.held is False
-    assert "faster than they were answered" in found.invalid[0]
+    assert "faster than answers" in found.invalid[0]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 def write_run(folder: Path, run: Run) -> Path:
     """Write evidence, timings and answers into `folder` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_evidence(folder, run.evidence)
     for measurement in run.evidence.measurements:
         key = (measurement.artifact.id, measurement.device.uri)
         samples = run.samples.get(key)
@@ -25,4 +24,5 @@ def write_run(folder: Path, run: Run) -> Path:
             write_session(folder, session, calls_in_a_row(part), job="test")
         if measurement.accuracy is not None:
             write_answers(folder, measurement.accuracy, run.answers[key], job="test")
+    write_evidence(folder, run.evidence)
     return folder

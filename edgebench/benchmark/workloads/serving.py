@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SEARCH_S = 2.0
 """How long each rate is tried in the search, at most; the run that counts lasts as long as was asked."""
 
+_LEAST_TRIED = 20
+"""Queries of a trial at the least; what holds there has to hold with many more."""
+
 ATTEMPTS = 5
 STEP_DOWN = 0.9
 """What a rate that was found, and then did not hold, is multiplied with before the next attempt."""
@@ -78,7 +81,7 @@ def _search(bench: Bench, asked: ScenarioAsked, index: int) -> tuple[Trial, ...]
         run = ScenarioRun(process, Scenario.SERVER, index, 0, 1, seconds, 0, raw, trials=trials)
         return run, {"latency_ns": np.zeros(0, np.int64)}
 
-    settings = _settings(bench, asked, None, seconds)
+    settings = {**_settings(bench, asked, None, seconds), "min_queries": _LEAST_TRIED}
     return bench.run(f"{_name(asked, index)}.search", ScenarioRun, settings, told, lasts_s=60.0).trials
 
 
@@ -108,7 +111,8 @@ def _arrivals(
         return run, {"latency_ns": latency}
 
     settings = _settings(bench, asked, qps, duration_s)
-    return bench.run(name, ScenarioRun, settings, told, lasts_s=3 * duration_s)
+    lasts_s = max(3 * duration_s, 2 * _RULE.least_queries / qps)
+    return bench.run(name, ScenarioRun, settings, told, lasts_s=lasts_s)
 
 
 def _settings(bench: Bench, asked: ScenarioAsked, qps: float | None, duration_s: float) -> dict[str, Any]:
