@@ -20,14 +20,23 @@ from pathlib import Path, PurePosixPath
 from edgebench.devices import shell
 from edgebench.devices.facts import TEMPORARY
 from edgebench.devices.process import Ended, run_process, text
-from edgebench.devices.remote import SHORT_S, Copy, Reason, RemoteTransport, find_hash
+from edgebench.devices.remote import (
+    LARGEST_BYTES,
+    SHORT_S,
+    Copy,
+    Reason,
+    RemoteTransport,
+    copy_limit_s,
+    find_hash,
+)
 from edgebench.devices.remote_device import RemoteDevice, remote_device
 from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import DeviceError, DeviceFileError
 
 _NETWORK_SERIAL = re.compile(r"[\w.-]+:\d+")
-_FILL = 'h=$(sha256sum <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
+_FILL = shell.SHA256 + 'h=$(sha <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
+_TELL = shell.SHA256 + 'wc -c <"$1" && sha <"$1"'
 _READ = 'input=$1; shift; exec "$@" <"$input"'
 
 
@@ -65,11 +74,12 @@ class AdbTransport(RemoteTransport):
         filled = self.sh(_FILL, part, copy.remote, digest, timeout_s=copy.timeout_s, step=copy.step)
         self._check(filled, copy.step, "it did not arrive as it was sent")
 
-    def _get(self, copy: Copy) -> str:
-        self._copy(["pull", str(copy.remote), str(copy.local.absolute())], copy)
-        hashed = self.sh('sha256sum <"$1"', copy.remote, timeout_s=copy.timeout_s, step=copy.step)
-        self._check(hashed, copy.step, f"{copy.remote}: cannot be read there", kind=DeviceFileError)
-        return find_hash(hashed.stdout)
+    def _get(self, local: Path, remote: PurePosixPath, step: str) -> str:
+        told = self.sh(_TELL, remote, timeout_s=copy_limit_s(LARGEST_BYTES), step=step)
+        self._check(told, step, f"{remote}: cannot be read there", kind=DeviceFileError)
+        size = int(told.stdout.split()[0])
+        self._copy(["pull", str(remote), str(local.absolute())], Copy(local, remote, size, step))
+        return find_hash(told.stdout)
 
     def _copy(self, argv: Sequence[str], copy: Copy) -> None:
         """Copy by adb; that what arrived is whole is checked by its hash afterwards."""

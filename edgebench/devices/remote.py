@@ -19,7 +19,7 @@ from edgebench.devices import shell
 from edgebench.devices.process import Ended, run_process, started, text
 from edgebench.devices.stopping import check_stop
 from edgebench.devices.transport import Completed
-from edgebench.errors import DeviceError, DeviceFileError, DeviceTimeoutError
+from edgebench.errors import DeviceError, DeviceTimeoutError
 from edgebench.storage import arriving_path, sha256_path
 
 SHORT_S = 60.0
@@ -30,6 +30,9 @@ HOLD_S = 86400.0
 
 SLOWEST_BYTES_PER_S = 1 << 18
 """A copy that is slower than this is taken for one that hangs."""
+
+LARGEST_BYTES = 1 << 32
+"""What a copy is taken for whose size is told on its way."""
 
 AWAY_S = 15.0
 """How long a machine may be away before a command: adb has a phone back in 1 s, or 10 s later."""
@@ -82,10 +85,10 @@ class RemoteTransport(ABC):
         """
 
     @abstractmethod
-    def _get(self, copy: Copy) -> str:
-        """Copy a file from the machine into `copy.local`; return the SHA-256 that it has there.
+    def _get(self, local: Path, remote: PurePosixPath, step: str) -> str:
+        """Copy a file from the machine; return the SHA-256 that it has there.
 
-        Raises DeviceError.
+        Raises DeviceFileError where it cannot be read, DeviceError.
         """
 
     @abstractmethod
@@ -97,11 +100,14 @@ class RemoteTransport(ABC):
         step = f"running {PurePosixPath(argv[0]).name}"
         return self._command(argv, timeout_s=timeout_s, step=step, feed=stdin)
 
-    def push(self, local: Path, remote: PurePosixPath) -> None:
-        """Copy a file to the machine: to a `.part`, its hash checked there, then renamed."""
+    def push(self, local: Path, remote: PurePosixPath, *, digest: str | None = None) -> None:
+        """Copy a file to the machine: to a `.part`, its hash checked there, then renamed.
+
+        digest: its SHA-256, where that is known.
+        """
         step = f"sending {local.name}"
         try:
-            digest, size = sha256_path(local), local.stat().st_size
+            digest, size = digest or sha256_path(local), local.stat().st_size
         except OSError as err:
             raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
         part = remote.with_name(f".{remote.name[:60]}.{shell.new_nonce()}.part")
@@ -115,10 +121,8 @@ class RemoteTransport(ABC):
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine; it takes its place only with the hash that it has there."""
         step = f"fetching {remote.name}"
-        counted = self.sh('wc -c <"$1"', remote, timeout_s=SHORT_S, step=step)
-        self._check(counted, step, f"{remote}: cannot be read there", kind=DeviceFileError)
         with arriving_path(local) as temporary:
-            digest = self._get(Copy(temporary, remote, int(counted.stdout.split()[-1]), step))
+            digest = self._get(temporary, remote, step)
             if sha256_path(temporary) != digest:
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
 
@@ -177,14 +181,15 @@ class RemoteTransport(ABC):
             raise self._lost(ended, step)
         return Completed(answer[1], text(answer[0]), text(ended.stderr))
 
-    def _command_into(self, argv: Sequence[str], copy: Copy) -> Completed:
-        """Return how a command ended there, its output of a known size in `copy.local`."""
-        nonce = shell.new_nonce()
-        client = self._client(shell.watched_file(argv, nonce, timeout_s=copy.timeout_s))
-        ended = self._client_run(client, timeout_s=copy.timeout_s, step=copy.step, stdout=copy.local)
-        status = shell.unwrap_file(copy.local, nonce, copy.size)
+    def _command_into(self, argv: Sequence[str], local: Path, *, step: str) -> Completed:
+        """Return how a command ended there whose output, in `local`, has the size that its stderr tells."""
+        nonce, limit = shell.new_nonce(), copy_limit_s(LARGEST_BYTES)
+        client = self._client(shell.watched_file(argv, nonce, timeout_s=limit))
+        ended = self._client_run(client, timeout_s=limit, step=step, stdout=local)
+        told = re.search(rb"size=\s*(\d+)", ended.stderr)
+        status = shell.unwrap_file(local, nonce, int(told[1]) if told else 0)
         if status is None:
-            raise self._lost(ended, copy.step)
+            raise self._lost(ended, step)
         return Completed(status, "", text(ended.stderr))
 
     def _is_away(self, ended: Ended) -> bool:  # noqa: ARG002 a transport that reconnects looks at it
@@ -222,7 +227,7 @@ class RemoteTransport(ABC):
             if re.search(reason.pattern, said):
                 return DeviceError(f"{self.uri}: connecting: {reason.message}", hint=reason.hint)
         lines = (line.strip() for line in text(ended.stderr).splitlines())
-        words = [line for line in lines if line and not find_hash(line)]
+        words = [line for line in lines if line and not find_hash(line) and not line.startswith("size=")]
         ending = f" ({words[-1]})" if words else ""
         return DeviceError(
             f"{self.uri}: {step}: the link broke off{ending}",
@@ -253,7 +258,7 @@ def copy_limit_s(size: int) -> float:
 
 
 def find_hash(said: str) -> str:
-    """Return the SHA-256 that sha256sum told, empty where there is none."""
+    """Return the SHA-256 that was told, empty where there is none."""
     told = re.search(r"\b[0-9a-f]{64}\b", said)
     return told[0] if told else ""
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from edgebench.devices.jobs import CANCEL
-from edgebench.devices.remote import SHORT_S, copy_limit_s
-from edgebench.devices.transport import Completed, Transport
+from edgebench.devices.remote import SHORT_S, RemoteTransport, copy_limit_s
+from edgebench.devices.shell import SHA256
+from edgebench.devices.transport import Completed
 from edgebench.errors import DeviceError
 from edgebench.storage import sha256_bytes, sha256_path
 
@@ -28,8 +29,9 @@ _MAKE = 'umask 077; mkdir -p "$1/files" "$2"'
 
 # $1 the cached file, $2 its name in the workspace, $3 its hash, or empty where it was checked before.
 _LINK = (
+    f"{SHA256}"
     '[ -f "$1" ] || exit 3; '
-    'if [ -n "$3" ]; then h=$(sha256sum <"$1") && [ "${h%% *}" = "$3" ] || exit 3; fi; '
+    'if [ -n "$3" ]; then h=$(sha <"$1") && [ "${h%% *}" = "$3" ] || exit 3; fi; '
     'touch "$1" && rm -f "$2" && ln -s "$1" "$2"'
 )
 
@@ -49,7 +51,7 @@ _CLEAR = (
 class RemoteCache:
     """The folder `root` on the machine of a transport."""
 
-    transport: Transport
+    transport: RemoteTransport
     root: PurePosixPath
     _checked: set[str] = field(default_factory=set)
 
@@ -73,7 +75,7 @@ class RemoteCache:
         digest = sha256_path(local)
         kept = self.root / "files" / digest
         if not self._link(kept, remote, digest):
-            self.transport.push(local, kept)
+            self.transport.push(local, kept, digest=digest)
             self._checked.add(digest)
             if not self._link(kept, remote, digest):
                 raise DeviceError(f"{self.transport.uri}: {kept}: vanished after it was sent")

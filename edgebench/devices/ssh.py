@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from edgebench.devices.remote import Copy, Reason, RemoteTransport, find_hash, find_program
 from edgebench.devices.remote_device import RemoteDevice, remote_device
+from edgebench.devices.shell import SHA256
 from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import ConfigError, DeviceError, DeviceFileError
 from edgebench.storage import storage_errors
@@ -31,12 +32,13 @@ _SOCKET_BYTES = 104 - 60
 
 # $1 the part, $2 the file, $3 its hash, $4 its size. tee goes on where the disk is full, so both are checked.
 _TAKE = (
-    'mkdir -p "${1%/*}" && h=$(tee "$1" | sha256sum) && [ "${h%% *}" = "$3" ] '
+    f"{SHA256}"
+    'mkdir -p "${1%/*}" && h=$(tee "$1" | sha) && [ "${h%% *}" = "$3" ] '
     '&& [ "$(wc -c <"$1")" -eq "$4" ] && mv -f "$1" "$2" || { rm -f "$1"; exit 1; }'
 )
 
-# The hash is told on standard error, and found while the file is on its way.
-_GIVE = 'sha256sum <"$1" >&2 & cat <"$1" && wait $!'
+# Size and hash are told on standard error, the hash found while the file is on its way.
+_GIVE = SHA256 + 'sha <"$1" >&2 & echo "size=$(wc -c <"$1")" >&2; cat <"$1" && wait $!'
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,9 @@ class SshTransport(RemoteTransport):
         sent = self._command(argv, timeout_s=copy.timeout_s, step=copy.step, feed=copy.local)
         self._check(sent, copy.step, "it did not arrive as it was sent")
 
-    def _get(self, copy: Copy) -> str:
-        argv = ["sh", "-c", _GIVE, "sh", str(copy.remote)]
-        taken = self._command_into(argv, copy)
-        self._check(taken, copy.step, f"{copy.remote}: cannot be read there", kind=DeviceFileError)
+    def _get(self, local: Path, remote: PurePosixPath, step: str) -> str:
+        taken = self._command_into(["sh", "-c", _GIVE, "sh", str(remote)], local, step=step)
+        self._check(taken, step, f"{remote}: cannot be read there", kind=DeviceFileError)
         return find_hash(taken.stderr)
 
     def _reasons(self) -> Sequence[Reason]:
