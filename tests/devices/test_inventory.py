@@ -102,7 +102,7 @@ def test_the_verbs_list_and_examine(inventory: Path, over_ssh: SshServer, tmp_pa
     assert (good.returncode, good.stdout.splitlines()[-1].split()) == (0, "ok benchmark can run here".split())
     bad = edgebench("devices", "doctor", "bad", cwd=inventory)
     assert bad.returncode == 4
-    assert "missing python" in bad.stdout
+    assert "missing what runs jobs" in bad.stdout
     assert "?python=" in bad.stdout
 
 
