@@ -72,12 +72,10 @@ def data(tmp_path: Path) -> Path:
 
 
 def names_there(bare: Bare) -> set[str]:
-    """Return the files on the device's side but the lock's."""
-    found = (path for path in bare.folder.rglob("*") if not path.is_dir())
-    return {str(path.relative_to(bare.folder / "edgebench").parts[0]) for path in found} - {
-        "lock",
-        "lock.owner",
-    }
+    """Return the folders of files that stay in the device's folder; locks lie beside them."""
+    root = bare.folder / "edgebench"
+    found = {path.relative_to(root).parts[0] for path in root.rglob("*") if not path.is_dir()}
+    return {name for name in found if not name.startswith("lock")}
 
 
 def test_a_phone_needs_no_python(phone_name: Bare, data: Path, tmp_path: Path) -> None:
