@@ -37,6 +37,7 @@ acceptance: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/startup.py --quick
 	$(BIN)/python benchmarks/fidelity.py --quick
+	$(BIN)/python benchmarks/scenarios.py --quick
 	$(BIN)/python benchmarks/calibration.py --quick
 	$(BIN)/python benchmarks/observers.py --quick
 	$(BIN)/python benchmarks/passes.py --quick
