@@ -11,7 +11,7 @@ from edgebench.devices.readings import Core, Readings, Temperature
 FIRMWARE_LIMIT_C = 85.0
 """Where a processor slows down whose kernel does not say: a Raspberry Pi's firmware does so at 85 °C."""
 
-_PROCESSOR_ZONES = ("cpu", "soc", "gpu", "tj", "big", "mid", "little", "package", "core")
+_PROCESSOR_ZONES = ("cpu", "soc", "gpu", "tj", "big", "mid", "little", "pkg", "package", "core")
 _MOVING = frozenset({"powersave", "ondemand", "conservative", "schedutil", "interactive", "userspace"})
 _HARDWARE_CHOOSES = frozenset({"intel_pstate", "amd-pstate-epp", "amd_pstate_epp"})
 _LEAST_S = 0.2

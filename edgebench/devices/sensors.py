@@ -10,14 +10,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edgebench.devices import sensors_boards as boards
-from edgebench.devices.readings import Core, Readings, Temperature
+from edgebench.devices import sensors_heat as heat
+from edgebench.devices.readings import Core, Readings
 from edgebench.devices.sysfs import SysFiles, read_files, whole
 
 if TYPE_CHECKING:
     from edgebench.devices.transport import Transport
 
 _CPUS = "sys/devices/system/cpu/cpu[0-9]*"
-_THERMAL = "sys/class/thermal"
 _BATTERY = "sys/class/power_supply"
 _PATTERNS = (
     "proc/uptime",
@@ -36,26 +36,13 @@ _PATTERNS = (
             "scaling_driver",
         )
     ),
-    f"{_CPUS}/thermal_throttle/core_throttle_count",
-    *(
-        f"{_THERMAL}/thermal_zone*/{name}"
-        for name in ("type", "temp", "trip_point_*_type", "trip_point_*_temp")
-    ),
-    *(f"{_THERMAL}/cooling_device*/{name}" for name in ("type", "cur_state")),
+    *heat.PATTERNS,
     *(f"{_BATTERY}/*/{name}" for name in ("type", "scope", "capacity", "status")),
     *boards.PATTERNS,
 )
 
 _USER_HZ = 100
 """Ticks of /proc/stat in a second, on every Linux."""
-
-_LEAST_TRIP_C = 40.0
-"""Trip points below are for fans, or stand for none."""
-
-_SENSIBLE_C = (-40.0, 200.0)
-_LEAST_UNITS = 1000  # a zone that shows 42 is not in the kernel's millidegrees, and may mean anything
-_SLOWING = re.compile(r"(?i)cpufreq|devfreq|^processor$|powerclamp|throttle|cpu[_-]|gpu")
-"""Cooling devices that cost speed; fans do not."""
 
 
 def read_sensors(machine: Transport, *, root: str = "/") -> Readings:
@@ -72,11 +59,11 @@ def as_readings(files: SysFiles) -> Readings:
         "boot_id": files.text("proc/sys/kernel/random/boot_id"),
         "uptime_s": _first_number(files, "proc/uptime"),
         "load_average": _first_number(files, "proc/loadavg"),
-        "temperatures": _temperatures(files),
+        "temperatures": heat.temperatures(files),
         "cores": _cores(files),
         "power_mode": boards.power_mode(files),
-        "throttling": _throttling(files),
-        "throttle_count": _throttle_count(files),
+        "throttling": heat.throttling(files),
+        "throttle_count": heat.throttle_count(files),
         "screen_on": boards.screen_on(files),
         **_memory(files),
         **_battery(files),
@@ -90,8 +77,8 @@ def as_readings(files: SysFiles) -> Readings:
 
 
 _SOURCES = {
-    "temperatures": (f"{_THERMAL}/thermal_zone*/temp",),
-    "throttling": (f"{_THERMAL}/cooling_device*/cur_state",),
+    "temperatures": (heat.ZONES,),
+    "throttling": (heat.STATES,),
     "battery_percent": (f"{_BATTERY}/*/capacity",),
     "charging": (f"{_BATTERY}/*/status",),
 }
@@ -103,55 +90,6 @@ def _first_number(files: SysFiles, path: str) -> float | None:
         return float((files.text(path) or "").split()[0])
     except (ValueError, IndexError):
         return None
-
-
-# --- heat ---------------------------------------------------------------------------------------
-
-
-def _temperatures(files: SysFiles) -> tuple[Temperature, ...]:
-    found = []
-    for path in files.paths(f"{_THERMAL}/thermal_zone*/temp"):
-        zone, value = path.rpartition("/")[0], files.number(path)
-        if value is None or abs(value) < _LEAST_UNITS:
-            continue
-        celsius = value / 1e3
-        if _SENSIBLE_C[0] < celsius < _SENSIBLE_C[1]:  # a sensor without power shows −256
-            name = files.text(f"{zone}/type") or zone.rpartition("/")[2]
-            found.append(Temperature(name, celsius, _throttles_at(files, zone)))
-    return tuple(found)
-
-
-def _throttles_at(files: SysFiles, zone: str) -> float | None:
-    """Return the lowest temperature at which the kernel slows down; a critical one is a shutdown."""
-    slowing = [
-        (files.number(path.replace("_type", "_temp")) or 0) / 1e3
-        for path in files.paths(f"{zone}/trip_point_*_type")
-        if files.text(path) in {"passive", "hot"}
-    ]
-    return min((at for at in slowing if at >= _LEAST_TRIP_C), default=None)
-
-
-def _throttling(files: SysFiles) -> tuple[str, ...] | None:
-    """Return what slows the machine down now; None where nothing tells."""
-    states = [
-        (files.text(path.replace("cur_state", "type")) or "", files.number(path))
-        for path in files.paths(f"{_THERMAL}/cooling_device*/cur_state")
-    ]
-    slowing = [(name, state) for name, state in states if _SLOWING.search(name) and state is not None]
-    told = boards.throttling(files)
-    if not slowing and told is None:
-        return None
-    active = [f"{name} is at step {state}" for name, state in slowing if state > 0]
-    return (*active, *(told or ()))
-
-
-def _throttle_count(files: SysFiles) -> int | None:
-    counts = [files.number(path) for path in files.paths(f"{_CPUS}/thermal_throttle/core_throttle_count")]
-    told = [*(count for count in counts if count is not None), *boards.past_throttling(files)]
-    return sum(told) if told else None
-
-
-# --- cores, memory, battery ---------------------------------------------------------------------
 
 
 def _cores(files: SysFiles) -> tuple[Core, ...]:

@@ -103,6 +103,33 @@ def test_senseless_temperatures_are_no_readings(tmp_path: Path, value: str) -> N
     assert "temperatures" in read.absent
 
 
+def test_processors_without_zones_are_read(tmp_path: Path) -> None:
+    """A desktop's sensors: Intel's with the limit that it tells, AMD's with its specified one, no disk's."""
+    chips = {
+        "hwmon0/name": "coretemp",
+        "hwmon0/temp1_input": 61000,
+        "hwmon0/temp1_label": "Package id 0",
+        "hwmon0/temp1_crit": 100000,
+        "hwmon1/name": "k10temp",
+        "hwmon1/temp1_input": 55500,
+        "hwmon1/temp1_label": "Tctl",
+        "hwmon2/name": "nvme",
+        "hwmon2/temp1_input": 70000,
+    }
+    write(tmp_path, {f"sys/class/hwmon/{name}": value for name, value in chips.items()})
+    assert _read(tmp_path).temperatures == (
+        Temperature("coretemp Package id 0", 61.0, 100.0),
+        Temperature("k10temp Tctl", 55.5, 90.0),
+    )
+
+
+def test_a_processors_own_count_of_throttling_is_read(tmp_path: Path) -> None:
+    """Intel's cores count how often they were slowed down; all cores' counts add up."""
+    counts = {f"cpu{core}/thermal_throttle/core_throttle_count": core + 1 for core in range(3)}
+    write(tmp_path, {f"sys/devices/system/cpu/{name}": value for name, value in counts.items()})
+    assert _read(tmp_path).throttle_count == 6
+
+
 def test_what_is_kept_from_this_user_is_said(tmp_path: Path) -> None:
     """A file that is there and gives an error is told apart from one that is not there."""
     off(tmp_path, "sys/class/thermal/thermal_zone0/temp")
