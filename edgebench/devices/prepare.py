@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgebench.devices.device import Device
 
 _RESTORE_S = 60.0
+_LEFT = "cannot be put back"
 
 
 def journal_of(device: Device) -> PurePosixPath:
@@ -50,6 +51,9 @@ def made_ready(
     if not prepare and power_mode is None:
         yield left
         return
+    if any(_LEFT in line for line in left):  # the former values are in that journal alone
+        yield (*left, "not prepared: what an earlier measurement changed must be put back first")
+        return
     with prepared(device, progress, power_mode=power_mode, root=root) as notes:
         yield (*left, *notes)
 
@@ -73,7 +77,7 @@ def put_back(device: Device, *, root: str = "/") -> tuple[str, ...]:
     argv = ["sh", "-c", RESTORE, "sh", root, str(journal_of(device)), ""]
     done = device.run(argv, timeout_s=_RESTORE_S)
     said = [line.partition("\t") for line in done.stdout.splitlines() if "\t" in line]
-    words = {"back": "was put back: an earlier measurement had changed it", "left": "cannot be put back"}
+    words = {"back": "was put back: an earlier measurement had changed it", "left": _LEFT}
     return tuple(f"{name} {words[word]}" for word, _, name in said if word in words)
 
 
@@ -98,7 +102,7 @@ def prepared(
             said = _answers(lines)
             yield tuple(_note(setting, said) for setting in settings)
             for line in put_back(device, root=root):
-                if "cannot" in line:
+                if _LEFT in line:
                     progress(f"{device.uri}: {line}")
 
 

@@ -86,7 +86,8 @@ set_one() {
     mode) [ "$3" = unknown ] || { root_run nvpmodel -m "$3" && nvpmodel -q </dev/null | grep -qx "$3"; };;
     global) if [ "$3" = null ]; then settings delete global "$2" >/dev/null
       else settings put global "$2" "$3"; fi </dev/null;;
-    clocks) if [ "$4" ]; then root_run jetson_clocks --store "$store" && root_run jetson_clocks
+    clocks) if [ "$4" ]; then # it asks before it writes over a file, and gets no answer here
+        rm -f "$store"; root_run jetson_clocks --store "$store" && root_run jetson_clocks
       elif [ -f "$store" ]; then root_run jetson_clocks --restore "$store" && rm -f "$store"; fi;;
   esac
 }

@@ -124,11 +124,16 @@ def test_what_may_not_be_set_is_said(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_put_back_stays_in_the_journal(tmp_path: Path) -> None:
-    """A setting that cannot be put back is named, and the next connection tries again."""
+    """A setting that cannot be put back is named, its former value is kept, and nothing else is changed."""
     journal = Path(journal_of(LocalDevice()))
     write(journal.parent, {journal.name: "file\tsys/gone/scaling_governor\tondemand"})
     assert recovered(LocalDevice(), root=str(tmp_path)) == ("sys/gone/scaling_governor cannot be put back",)
-    assert journal.exists()
+    held = journal.read_text()
+    (governor,) = policies(tmp_path, {0: "0"}, governor="schedutil")
+    with made_ready(LocalDevice(), silent, prepare=True, root=str(tmp_path)) as notes:
+        assert notes[-1] == "not prepared: what an earlier measurement changed must be put back first"
+        assert _values([governor]) == ["schedutil"]
+    assert journal.read_text() == held
 
 
 def test_a_machine_that_is_as_wanted_is_left_alone(tmp_path: Path) -> None:
@@ -169,7 +174,7 @@ case $1 in
 esac"""
 CLOCKS = """cd "$(dirname "$0")"
 case $1 in
---store) cp clocks "$2";;
+--store) [ -e "$2" ] && exit 1; cp clocks "$2";;
 --restore) cp "$2" clocks;;
 *) echo highest >clocks;;
 esac"""
@@ -182,11 +187,24 @@ def test_a_jetsons_mode_and_clocks(
     """Mode and clocks are set and put back; a mode that the machine refuses is said to stay."""
     tool(tmp_path, monkeypatch, "nvpmodel", NVPMODEL)
     tool(tmp_path, monkeypatch, "jetson_clocks", CLOCKS)
+    write(tmp_path / "cache" / "prepared", {"restore.clocks": "of an earlier time"})
     mode, clocks = write(tmp_path / "tools", {"mode": 2, "clocks": "moving"}), tmp_path / "tools" / "clocks"
     with prepared(LocalDevice(), silent, power_mode=asked, root=str(tmp_path)) as notes:
         assert _values([mode / "mode", clocks]) == [inside, "highest"]
         assert ("not prepared: power mode stays 2" in notes[0]) is (inside == "2")
     assert _values([mode / "mode", clocks]) == ["2", "moving"]
+
+
+def test_sudo_without_a_password_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this user may not change the mode, sudo is asked, and told to ask for nothing."""
+    allowed = 'case "$1$ROOT" in -q*|-m1) ;; *) exit 1;; esac\n'
+    tool(tmp_path, monkeypatch, "nvpmodel", allowed + NVPMODEL)
+    tool(tmp_path, monkeypatch, "sudo", '[ "$1" = -n ] || exit 1\nshift\nROOT=1 exec "$@"')
+    mode = write(tmp_path / "tools", {"mode": 2}) / "mode"
+    with prepared(LocalDevice(), silent, power_mode=0, root=str(tmp_path)) as notes:
+        assert notes == ("prepared: power mode 0 (was 2)",)
+        assert _values([mode]) == ["0"]
+    assert _values([mode]) == ["2"]
 
 
 def test_two_at_a_time_do_not_undo_each_other(tmp_path: Path) -> None:
