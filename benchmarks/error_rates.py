@@ -19,6 +19,7 @@ from typing import Any
 import latency_laws as laws
 import numpy as np
 from bench import Goal, arguments, finish, machine, table
+from until_decided import decided
 
 from edgebench.benchmark.comparison import compare_latencies
 from edgebench.benchmark.evidence import State
@@ -26,11 +27,12 @@ from edgebench.benchmark.intervals import latency_bounds, latency_interval
 from edgebench.benchmark.metrics import METRICS
 from edgebench.benchmark.multiplicity import standing_fails
 from edgebench.benchmark.paired import drop_bounds, metric_loss
-from edgebench.benchmark.sequential import Step, look_at_latency, plan_latency_looks
 from edgebench.benchmark.statistics import Bounds
 from edgebench.benchmark.steady import steady_state
+from edgebench.reports.verdict import Answer
 
 SESSIONS, CALLS = 5, 600
+MOST_SESSIONS, FEW_CALLS = 33, 200
 SESSION = np.repeat(np.arange(SESSIONS), CALLS)
 ERROR, WORSE = 0.05, 1.05
 PEERS = (20, 50, 100)
@@ -119,21 +121,14 @@ def latencies(law: laws.Law, q: float, decisions: int, rng: np.random.Generator)
 
 
 def looks(law: laws.Law, q: float, decisions: int, rng: np.random.Generator) -> Tally:
-    """Judge by the adaptive stop: sessions are added until it is decided or 18,000 calls are made."""
-    tally = Tally(f"adaptive stop, {law.name}, {NAMES[q]}")
-    truth, most = law.quantile(q), 6 * SESSIONS
-    plan = plan_latency_looks(q, most * CALLS, 1 - ERROR)
-    session = np.repeat(np.arange(most), CALLS)
+    """Judge as --until-decided does, by its own looks, judge and stop: 33 sessions at most, six looks."""
+    tally = Tally(f"until decided, {law.name}, {NAMES[q]}")
+    truth = law.quantile(q)
     for _ in range(decisions):
-        calls, used = law.draw(rng, most, CALLS).ravel(), 0
-        for have in range(SESSIONS * CALLS, most * CALLS + 1, CALLS):
-            found = look_at_latency(calls[:have], session[:have], q, truth, plan, used)
-            used = found.used
-            if found.step in (Step.PASS, Step.FAIL):
-                break
+        answer, _ = decided(law, q, truth, MOST_SESSIONS, FEW_CALLS, rng)
         tally.n += 1
-        tally.passed += found.step is Step.PASS
-        tally.failed += found.step is Step.FAIL
+        tally.passed += answer is Answer.PASS
+        tally.failed += answer is Answer.FAIL
     return tally
 
 

@@ -1,4 +1,6 @@
-"""Calls until a verdict by the adaptive stop, beside a protocol of ten minutes, at equal error.
+"""Calls until a verdict by `edgebench benchmark --until-decided`, beside ten minutes, at equal error.
+
+Looks, judge and stop are the product's own; one gate is asked, of timings that are drawn.
 
 Series are simulated by the laws of error_rates.py and, unless --quick, resampled in blocks from a series
 measured here on the spot: a convolution in numpy, timed call by call. A call takes 10 ms, so that ten
@@ -21,14 +23,14 @@ import latency_laws as laws
 import numpy as np
 from bench import Goal, arguments, finish, machine, table
 from error_rates import NAMES, margin
+from until_decided import decided
 
 from edgebench.benchmark.intervals import latency_bounds
-from edgebench.benchmark.sequential import LookPlan, Step, look_at_latency, plan_latency_looks
+from edgebench.reports.verdict import Answer
 
 ERROR, OFF, SHARE = 0.05, 1.1, 0.2
-FIRST_CALLS, FIRST_SESSIONS = 150, 5
-TOTAL = 60_000
-SESSION = np.repeat(np.arange(TOTAL // FIRST_CALLS), FIRST_CALLS)
+CALLS, TOTAL = 200, 60_000
+SESSION = np.repeat(np.arange(TOTAL // CALLS), CALLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +43,16 @@ class Outcome:
     n: int
 
 
-def stopped(calls: np.ndarray, q: float, limit: float, plan: LookPlan) -> tuple[Step, int]:
-    """Return the verdict and after how many calls it came; sessions of 150 calls, five at first."""
-    used, have, step = 0, FIRST_SESSIONS * FIRST_CALLS, Step.GO_ON
-    while have <= TOTAL and step is Step.GO_ON:
-        found = look_at_latency(calls[:have], SESSION[:have], q, limit, plan, used)
-        step, used = found.step, found.used
-        if step is Step.GO_ON:
-            have += max(1, -(-found.more // FIRST_CALLS)) * FIRST_CALLS
-    return step, min(have, TOTAL)
-
-
 def adaptive(law: laws.Law, q: float, limit: float, n: int, rng: np.random.Generator) -> Outcome:
-    """Measure n times by the adaptive stop."""
-    plan = plan_latency_looks(q, TOTAL, 1 - ERROR)
-    ends = [stopped(_series(law, rng), q, limit, plan) for _ in range(n)]
-    steps = [step for step, _ in ends]
+    """Measure n times until it is decided."""
+    ends = [decided(law, q, limit, TOTAL // CALLS, CALLS, rng) for _ in range(n)]
+    answers = [answer for answer, _ in ends]
     mean = float(np.mean([calls for _, calls in ends]))
-    return Outcome(mean, steps.count(Step.PASS) / n, steps.count(Step.FAIL) / n, n)
+    return Outcome(mean, answers.count(Answer.PASS) / n, answers.count(Answer.FAIL) / n, n)
 
 
 def _series(law: laws.Law, rng: np.random.Generator) -> np.ndarray:
-    return law.draw(rng, TOTAL // FIRST_CALLS, FIRST_CALLS).ravel()
+    return law.draw(rng, TOTAL // CALLS, CALLS).ravel()
 
 
 def fixed(law: laws.Law, q: float, limit: float, n: int, rng: np.random.Generator) -> Outcome:
