@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 from edgebench.benchmark.evidence import Evidence
@@ -100,20 +100,20 @@ class Rounds:
                 )
 
 
+_OF_NO_SESSION = ("artifacts", "out", "name", "data", "sessions", "skipped", "notes", "wait_s", "criteria")
+"""What of a request does not bear on what one session measures, or is told below in other words."""
+
+
 def settings(request: BenchmarkRequest) -> dict[str, str]:
     """Return what is asked of each session, by name: what must be the same where looks go on."""
     asked = {
-        "device": request.device,
-        "data": request.data.fingerprint if request.data is not None else "none",
-        "baseline": request.baseline,
-        "sessions before the first look": max(FIRST, request.sessions),
-        "calls": request.calls,
-        "threads": request.threads,
-        "affinity": request.affinity,
-        "cool-down": request.cool_down,
-        "seed": request.seed,
-        **{f"the file {artifact.id}": artifact.sha256 for artifact, _ in request.artifacts},
+        field.name: getattr(request, field.name)
+        for field in fields(request)
+        if field.name not in _OF_NO_SESSION
     }
+    asked["sessions before the first look"] = max(FIRST, request.sessions)
+    asked["data"] = request.data.fingerprint if request.data is not None else None
+    asked |= {f"the file {artifact.id}": artifact.sha256 for artifact, _ in request.artifacts}
     return {name: str(value) for name, value in asked.items()}
 
 
