@@ -95,11 +95,12 @@ def device_noise(
 
 def _side(name: str, *, is_baseline: bool) -> Side:
     """Return the measurement that `RUN` or `RUN:ARTIFACT` names. Raises InputError."""
-    from edgebench.benchmark.evidence_files import load_answers, load_samples, read_evidence
+    from edgebench.benchmark.evidence_files import check_raw, load_answers, load_samples, read_evidence
     from edgebench.reports.compare import Side
 
     run, artifact = _split(name)
     evidence = read_evidence(run)
+    check_raw(run)
     measured = {measurement.artifact.id: measurement for measurement in evidence.measurements}
     chosen = artifact or (evidence.baseline if is_baseline and len(measured) > 1 else None)
     if chosen is None and len(measured) == 1:

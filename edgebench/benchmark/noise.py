@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgebench.benchmark.evidence import Evidence, LatencySamples, Measurement, Validity
 from edgebench.benchmark.evidence_files import load_samples
@@ -73,13 +74,13 @@ def noise_of(folder: Path, evidence: Evidence, comparisons: int) -> NoiseFloor:
         threads=first.sessions[0].timing.threads,
         affinity=first.sessions[0].timing.affinity,
         validity=str(first.validity),
-        floors={name: math.expm1(_floor(values)) for name, values in logs.items()},
+        floors={name: math.expm1(floor_of(values)) for name, values in logs.items()},
         log_ratios=logs,
     )
 
 
-def _floor(logs: Sequence[float]) -> float:
-    """Return the order statistic under which FLOOR of the sizes of the logarithms lie."""
+def floor_of(logs: Sequence[float] | NDArray[np.float64]) -> float:
+    """Return the order statistic under which FLOOR of the sizes of ratios' logarithms lie."""
     return float(np.quantile(np.abs(logs), FLOOR, method="higher"))
 
 

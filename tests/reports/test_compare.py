@@ -22,6 +22,7 @@ from edgebench.benchmark.evidence import (
     Measurement,
     Validity,
 )
+from edgebench.benchmark.evidence_files import write_evidence
 from edgebench.benchmark.noise import load_noise, noise_file, save_noise
 from edgebench.benchmark.noise_record import NoiseFloor
 from edgebench.errors import InputError, MeasurementError
@@ -204,10 +205,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     """`edgebench compare` prints the table or JSON; runs and artifacts that are not there are exit code 2."""
     models = [save_classifier(tmp_path / name) for name in ("a.onnx", "b.onnx")]
     api.benchmark(models, sessions=2, calls=60, out=tmp_path / "run")
-    evidence = json.loads((tmp_path / "run" / "evidence.json").read_text())
-    for one in evidence["measurements"]:
-        one["validity"] = "VALID"
-    (tmp_path / "run" / "evidence.json").write_text(json.dumps(evidence))
+    evidence = api.read_evidence(tmp_path / "run")
+    valid = (replace(one, validity=Validity.VALID) for one in evidence.measurements)
+    write_evidence(tmp_path / "run", replace(evidence, measurements=tuple(valid)))
     done = edgebench("compare", "run:a.onnx", "run:b.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "run:b.onnx against run:a.onnx" in done.stdout
