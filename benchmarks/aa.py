@@ -163,11 +163,9 @@ def main() -> None:
         goals += goals_of(name, found, quick=options.quick)
     whole = compare_in_turn(taken[0], taken[2], 0.5, CONFIDENCE)
     ends = whole.ratio_interval
-    print(f"{machine()}\n{plan.sessions} sessions of {CALLS} calls a comparison; A takes ", end="")
-    print(
-        f"{np.median(taken[0].latency_ns) / 1e6:.2f} ms, B over all sessions {whole.ratio:.4f} times as long"
-    )
-    print(f"({ends.lower:.4f} to {ends.upper:.4f})\n")
+    print(f"{machine()}\n{plan.sessions} sessions of {CALLS} calls a comparison")
+    print(f"A takes {np.median(taken[0].latency_ns) / 1e6:.2f} ms, and B over all sessions ", end="")
+    print(f"{whole.ratio:.4f} ({ends.lower:.4f} to {ends.upper:.4f}) times as long\n")
     print(table(["", "median ratio", "floor", "by interval", "beyond floor"], rows) + "\n")
     finish("aa", figures, goals, options.json)
 
