@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.benchmark.distributions import NORMAL_FROM, f_tail, normal_quantile, student_quantile
+from edgebench.benchmark.ranked import Ranked
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -71,13 +72,18 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
     sessions' shares of marks, at `q` or at the median, differ by more than that explains (F test), or
     the marks are alike through half a session, the sessions are the units.
     """
-    n, parts = len(samples), session_parts(session)
+    return worth_of(samples, Ranked(samples), session_parts(session), q)
+
+
+def worth_of(samples: Samples, ranked: Ranked, parts: list[slice], q: float) -> Worth:
+    """Return `worth` of samples that are ranked by size, and whose sessions' places are known."""
+    n = len(samples)
     if n <= 1:
         return Worth(float(n), 1)
-    at_q = _effect(_marks(samples, q), parts)
+    at_q = _effect(_marks(samples, ranked, q), parts)
     differ = at_q.unlikely < _DIFFER
     if not differ and q != 0.5:  # noqa: PLR2004 - the median has answered for itself
-        differ = _effect(_marks(samples, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
+        differ = _effect(_marks(samples, ranked, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
     if differ:
         return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
     freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))
@@ -86,7 +92,7 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
 
 def session_parts(session: IntArray) -> list[slice]:
     """Return where each session's run of samples lies, in order."""
-    edges = [0, *(np.flatnonzero(np.diff(session)) + 1).tolist(), len(session)]
+    edges = [0, *(np.flatnonzero(session[1:] != session[:-1]) + 1).tolist(), len(session)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
@@ -104,26 +110,28 @@ class _Effect:
     stretches: float = math.inf
 
 
-def _marks(samples: Samples, q: float) -> BoolArray:
+def _marks(samples: Samples, ranked: Ranked, q: float) -> BoolArray:
     rank = min(len(samples), max(1, math.ceil(q * len(samples))))
-    marks: BoolArray = samples <= np.partition(samples, rank - 1)[rank - 1]
+    marks: BoolArray = samples <= ranked[rank - 1]
     return marks
 
 
 def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
-    share, n = float(marks.mean()), len(marks)
+    n = len(marks)
+    share = float(np.count_nonzero(marks)) / n
     variance = share * (1 - share)
     if variance == 0:
         return _Effect(1.0, 1.0, n, unlikely=1.0)
-    centred: FloatArray = marks.astype(np.float64) - share
-    within, lags = _long_run([centred[part] for part in parts])
+    within, lags = _long_run([marks[part] for part in parts], share)
     within = max(1.0, within / variance)
     freedom = stretches = n / (2 * lags + 1)
     if within > _NOTABLE:
         freedom = min(freedom, max(_LEAST_FREEDOM, n * min(share, 1 - share) / within / 2))
     if len(parts) == 1:
         return _Effect(within, within, freedom, 1.0, stretches)
-    squares = sum(float(centred[part].sum()) ** 2 / (part.stop - part.start) for part in parts)
+    sizes = [part.stop - part.start for part in parts]
+    beyond = [np.count_nonzero(marks[part]) - size * share for part, size in zip(parts, sizes, strict=True)]
+    squares = sum(float(one) ** 2 / size for one, size in zip(beyond, sizes, strict=True))
     between = squares / (len(parts) - 1) / variance
     if 2 * lags * len(parts) >= n:
         return _Effect(within, between, freedom, unlikely=0.0)
@@ -133,11 +141,10 @@ def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
     return _Effect(within, between, freedom, unlikely, stretches)
 
 
-def _long_run(series: list[FloatArray]) -> tuple[float, int]:
-    """Return the long-run variance of series centred together, and up to which lag it was summed."""
-    step = -(-max(map(len, series)) // _LONGEST)
-    if step > 1:
-        series = [_run_means(one, step) for one in series]
+def _long_run(marks: list[BoolArray], share: float) -> tuple[float, int]:
+    """Return the long-run variance of marks around their common share, and up to which lag it was summed."""
+    step = -(-max(map(len, marks)) // _LONGEST)
+    series = [_run_means(one, step) - share for one in marks]
     covariance = _autocovariance(series)
     pairs = covariance[: len(covariance) // 2 * 2].reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs <= 0)
@@ -148,9 +155,13 @@ def _long_run(series: list[FloatArray]) -> tuple[float, int]:
     return step * total, step * 2 * len(kept)
 
 
-def _run_means(one: FloatArray, step: int) -> FloatArray:
-    means: FloatArray = one[: len(one) // step * step].reshape(-1, step).mean(axis=1)
-    return means
+def _run_means(marks: BoolArray, step: int) -> FloatArray:
+    """Return the share of marks in each run of `step`; what is left over at the end is left out."""
+    if step == 1:
+        return marks.astype(np.float64)
+    whole = marks[: len(marks) // step * step].view(np.uint8)
+    shares: FloatArray = whole.reshape(-1, step).sum(axis=1, dtype=np.int64) / step
+    return shares
 
 
 def _autocovariance(series: list[FloatArray]) -> FloatArray:

@@ -7,8 +7,9 @@ hash of the job that it answers. So it is there or not, and a resumed run can tr
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from edgebench.storage import (
     to_plain,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Key = tuple[str, str]
 """An artifact's id and its device's URI."""
@@ -122,22 +126,16 @@ def read_session(path: Path, job: str) -> Session | None:
 
 def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
     """Return all timings of a measurement, its sessions in order. Raises InputError."""
-    parts = [_load_calls(folder / session.samples) for session in measurement.sessions]
-    measured = [~part.warmup for part in parts]
-    indices = [session.index for session in measurement.sessions]
-    in_blocks = bool(parts) and all(session.blocks is not None for session in measurement.sessions)
+    sessions = measurement.sessions
+    in_blocks = bool(sessions) and all(session.blocks is not None for session in sessions)
+    parts = [_load_timings(folder / session.samples, in_blocks=in_blocks) for session in sessions]
     empty = np.zeros(0, np.int64)
+    counts = [part.latency_ns.size for part in parts]
     return LatencySamples(
-        latency_ns=np.concatenate(
-            [empty, *(part.latency_ns[taken] for part, taken in zip(parts, measured, strict=True))]
-        ),
-        session=np.concatenate(
-            [empty, *(np.full(taken.sum(), i, np.int64) for i, taken in zip(indices, measured, strict=True))]
-        ),
-        warmup_ns=np.concatenate([empty, *(part.latency_ns[part.warmup] for part in parts)]),
-        block=np.concatenate([part.block[taken] for part, taken in zip(parts, measured, strict=True)])
-        if in_blocks
-        else None,
+        latency_ns=np.concatenate([empty, *(part.latency_ns for part in parts)]),
+        session=np.repeat(np.array([session.index for session in sessions], np.int64), counts),
+        warmup_ns=np.concatenate([empty, *(part.warmup_ns for part in parts)]),
+        block=np.concatenate([part.block for part in parts if part.block is not None]) if in_blocks else None,
         soaks=tuple(
             Soak(**read_columns(folder / run.raw, ("start_ns", "latency_ns")), window_s=run.window_s)
             for run in measurement.workloads.soaks
@@ -145,15 +143,27 @@ def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
     )
 
 
-def _load_calls(path: Path) -> Calls:
-    """Return the calls in a session's file; one of before schema 3 tells no blocks. Raises InputError."""
-    columns = read_columns(path, ("warmup", "latency_ns"), ("block", "turn"))
-    latency = columns["latency_ns"].astype(np.int64)
-    if untimed := int((latency <= 0).sum()):
+@dataclass(frozen=True, slots=True)
+class _Timings:
+    """The calls of one session's file: warm-up apart, and the block of each measured one where it has any."""
+
+    latency_ns: NDArray[np.int64]
+    warmup_ns: NDArray[np.int64]
+    block: NDArray[np.int64] | None
+
+
+def _load_timings(path: Path, *, in_blocks: bool) -> _Timings:
+    """Return the calls in a session's file, of its columns only those that are needed. Raises InputError."""
+    columns = read_columns(path, ("warmup", "latency_ns", *(("block",) if in_blocks else ())))
+    warmup, latency = columns["warmup"], columns["latency_ns"].astype(np.int64, copy=False)
+    if untimed := int(np.count_nonzero(latency <= 0)):
         raise InputError(f"{path}: {untimed:,} of its calls took no time, or less: no clock shows that")
-    nowhere = np.full(latency.size, -1, np.int64)
-    block, turn = (columns.get(name, nowhere) for name in ("block", "turn"))
-    return Calls(latency, columns["warmup"], block, turn)
+    count = int(np.count_nonzero(warmup))
+    first = bool(warmup[:count].all())
+    block = columns["block"] if in_blocks else None
+    if first:  # no copies: the warm-up comes first, as it does but in blocks
+        return _Timings(latency[count:], latency[:count], None if block is None else block[count:])
+    return _Timings(latency[~warmup], latency[warmup], None if block is None else block[~warmup])
 
 
 def load_run(folder: Path, evidence: Evidence) -> tuple[dict[Key, LatencySamples], dict[Key, Answers]]:

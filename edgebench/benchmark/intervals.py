@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from edgebench.benchmark.dependence import IntArray, Samples, Worth, worth
+from edgebench.benchmark.ranked import Ranked
 from edgebench.benchmark.statistics import Bounds, FloatArray, binomial_below, quantile_ranks, side_confidence
 
 
@@ -27,17 +28,18 @@ def latency_bounds(samples: Samples, session: IntArray, q: float, confidence: fl
 
 def bounds_at_worth(samples: Samples, value: Worth, q: float, confidence: float) -> Bounds:
     """Return the bounds of `latency_bounds` where it is known what the samples are worth."""
-    n, effective = len(samples), value.at(confidence)
+    return bounds_of_ranked(Ranked(samples), value, q, confidence)
+
+
+def bounds_of_ranked(ranked: Ranked, value: Worth, q: float, confidence: float) -> Bounds:
+    """Return the bounds of `bounds_at_worth` of samples that are ranked by size."""
+    n, effective = len(ranked), value.at(confidence)
     if n == 0:
         return Bounds(None, None)
     lower, upper = quantile_ranks(effective, q, confidence)
     low = None if lower is None else (lower - 1) * n // effective
     high = None if upper is None else -(-upper * n // effective) - 1
-    wanted = [place for place in (low, high) if place is not None]
-    ordered = np.partition(samples, wanted) if wanted else samples
-    return Bounds(
-        None if low is None else float(ordered[low]), None if high is None else float(ordered[high])
-    )
+    return Bounds(None if low is None else ranked[low], None if high is None else ranked[high])
 
 
 def latency_interval(samples: Samples, session: IntArray, q: float, confidence: float) -> Bounds:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from edgebench.benchmark.dependence import IntArray, Samples, worth
 from edgebench.benchmark.distributions import bisect, incomplete_beta, normal_quantile
+from edgebench.benchmark.series import Series
 from edgebench.benchmark.statistics import needed_calls, paired_difference_bounds
 
 CHANCE = 0.8
@@ -23,17 +23,15 @@ _EXACT_TO = 10_000
 _STEP = 1.02
 
 
-def calls_to_settle(
-    samples: Samples, session: IntArray, q: float, limit: float, confidence: float
-) -> int | None:
+def calls_to_settle(series: Series, q: float, limit: float, confidence: float) -> int | None:
     """Return how many calls in all would settle whether the quantile `q` is at most `limit`.
 
     As `quantile_calls`, for calls that depend on each other as these do. Where the sessions differ the
     calls must come from more sessions as long as these.
     """
-    n = len(samples)
-    effect = n / worth(samples, session, q).at(confidence)
-    return quantile_calls(n, int((samples > limit).sum()), q, confidence, effect=effect)
+    n = len(series)
+    effect = n / series.worth(q).at(confidence)
+    return quantile_calls(n, int((series.samples > limit).sum()), q, confidence, effect=effect)
 
 
 def quantile_calls(n: int, above: int, q: float, confidence: float, *, effect: float = 1.0) -> int | None:

@@ -19,6 +19,9 @@ from edgebench.benchmark.distributions import bisect, normal_quantile
 _ROUNDING = 1e-10
 """The most that a sum of binomial probabilities is off, measured up to n = 100,000."""
 
+_WHOLE = 100_000
+_DEVIATIONS = 12.0
+
 FloatArray = NDArray[np.float64]
 Samples = NDArray[np.int64] | NDArray[np.float64]
 
@@ -69,10 +72,28 @@ def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int
     """
     if n == 0:
         return None, None
-    cumulated = binomial_below(n, q)
-    upper = int(np.searchsorted(cumulated[:n], confidence - _ROUNDING)) + 1
-    lower = int(np.searchsorted(cumulated[:n], 1 - confidence + _ROUNDING, side="right"))
-    return (lower or None), (upper if upper <= n else None)
+    first, cumulated = _binomial_around(n, q)
+    upper = first + int(np.searchsorted(cumulated, confidence - _ROUNDING)) + 1
+    lower = first + int(np.searchsorted(cumulated, 1 - confidence + _ROUNDING, side="right"))
+    return (min(lower, n) or None), (upper if upper <= n else None)
+
+
+def _binomial_around(n: int, share: float) -> tuple[int, FloatArray]:
+    """Return P(Binomial(n, share) ≤ k) for k = first, first + 1, …, and first.
+
+    All k up to a hundred thousand; beyond, those within 12 standard deviations of the mean: outside lies
+    less than 1e-30, and rounding is much more.
+    """
+    if n <= _WHOLE or share in (0.0, 1.0):
+        return 0, binomial_below(n, share)
+    reach = math.ceil(_DEVIATIONS * math.sqrt(n * share * (1 - share))) + 1
+    first, last = max(0, int(n * share) - reach), min(n, int(n * share) + reach)
+    k = np.arange(first, last)
+    steps = np.log((n - k) / (k + 1)) + math.log(share) - math.log1p(-share)
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
+    cumulated = np.cumsum(np.exp(logs - logs.max()))
+    normalised: FloatArray = cumulated / cumulated[-1]
+    return first, normalised
 
 
 def quantile_supported(n: int, q: float, confidence: float) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from edgebench.benchmark.series import series_of
 from edgebench.reports.answer_estimates import answered
 from edgebench.reports.quantities import COMPARED, LOSSES, QUANTILES, Estimate, Quantity, Question, unknown
 from edgebench.reports.relative_estimates import relative
@@ -108,11 +107,8 @@ def session_estimates(subject: Subject, question: Question, confidence: float) -
     q = None if question.relative else question.quantile
     if q is None or subject.samples is None:
         return {}
-    samples = subject.samples
     return {
-        int(index): of_calls(samples.latency_ns[chosen], samples.session[chosen], q, confidence)
-        for index in np.unique(samples.session)
-        for chosen in [samples.session == index]
+        index: of_calls(alone, q, confidence) for index, alone in series_of(subject.samples).sessions.items()
     }
 
 

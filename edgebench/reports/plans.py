@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from edgebench.benchmark import accuracy, planning, statistics
-from edgebench.benchmark.dependence import session_parts, worth
+from edgebench.benchmark.series import series_of
 from edgebench.reports.estimates import at_look, from_answers, from_file
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import COMPARED, Estimate, Quantity, Question
@@ -88,12 +88,12 @@ def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     least = statistics.needed_calls(q, gate.confidence)
     if found.n < least:
         return f"at least {least:,} calls in all"
-    calls, session = subject.samples.latency_ns, subject.samples.session
-    planned = planning.calls_to_settle(calls, session, q, gate.stored_bound, gate.confidence)
+    series = series_of(subject.samples)
+    planned = planning.calls_to_settle(series, q, gate.stored_bound, gate.confidence)
     words = _words(planned, "calls")
-    if planned is None or planned >= planning.MOST or not worth(calls, session, q).sessions_differ:
+    if planned is None or planned >= planning.MOST or not series.worth(q).sessions_differ:
         return words
-    have = len(session_parts(session))
+    have = len(series.parts)
     sessions = math.ceil(have * planned / found.n)
     return f"{words}, in about {sessions:,} sessions like these {have}, since sessions differ"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgebench.benchmark.evidence import Soak
+from edgebench.benchmark.series import Series
 from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
 from edgebench.reports.subjects import Subject
@@ -32,7 +33,7 @@ def sustained(subject: Subject, q: float, confidence: float) -> Estimate:
     for index, soak in enumerate(soaks):
         for window, calls in enumerate(windows(soak)):
             name = f"window {window + 1} of {soak.window_s:g} s" + (f", run {index + 1}" if index else "")
-            parts[name] = partial(of_calls, calls, np.zeros(len(calls), np.int64), q)
+            parts[name] = partial(of_calls, Series(calls, np.zeros(len(calls), np.int64)), q)
     return extreme(parts, confidence, largest=True)
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from edgebench.benchmark import statistics
 from edgebench.benchmark.comparable import unlike_sessions
-from edgebench.benchmark.dependence import worth
 from edgebench.benchmark.evidence import LatencySamples, Measurement, Summary
-from edgebench.benchmark.intervals import bounds_at_worth
 from edgebench.benchmark.sequential import enough_known
+from edgebench.benchmark.series import Series, series_of
 from edgebench.reports.quantities import Estimate, Quantity, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.units import Dimension, stored_text
@@ -41,7 +40,7 @@ def latency(subject: Subject, q: float, confidence: float) -> Estimate:
         return unknown(
             problem or "", "calls", 0 if subject.samples is None else len(subject.samples.latency_ns)
         )
-    found = of_calls(subject.samples.latency_ns, subject.samples.session, q, confidence)
+    found = of_calls(series_of(subject.samples), q, confidence)
     return found if subject.looks is None or found.known else replace(found, lower=None, upper=None)
 
 
@@ -65,17 +64,12 @@ def _summary_problem(summaries: Sequence[Summary]) -> str:
     )
 
 
-def of_calls(
-    latency_ns: NDArray[np.int64], session: NDArray[np.int64], q: float, confidence: float
-) -> Estimate:
-    """Return the quantile `q` of timings, int64[n] in ns, of the sessions they belong to."""
-    value = worth(latency_ns, session, q)
-    found = bounds_at_worth(latency_ns, value, q, confidence)
-    n = len(latency_ns)
+def of_calls(series: Series, q: float, confidence: float) -> Estimate:
+    """Return the quantile `q` of timings in ns."""
+    value, found, n = series.worth(q), series.bounds(q, confidence), len(series)
     independent = None if value.calls >= _INDEPENDENT * n else int(value.calls)
-    centre = statistics.quantile(latency_ns, q)
     known = enough_known(value)
-    return Estimate(centre, found.lower, found.upper, n, "calls", worth=independent, known=known)
+    return Estimate(series.quantile(q), found.lower, found.upper, n, "calls", worth=independent, known=known)
 
 
 def median(values: NDArray[np.int64] | NDArray[np.float64], confidence: float, of: str) -> Estimate:

@@ -8,6 +8,7 @@ from series import autoregressive, by_session
 
 from edgebench.benchmark import planning
 from edgebench.benchmark import statistics as st
+from edgebench.benchmark.series import Series
 
 NOISE = 2.33 * np.sqrt(planning.CHANCE * (1 - planning.CHANCE) / 1000)
 
@@ -49,10 +50,9 @@ def test_dependent_calls_need_more() -> None:
     series = autoregressive(np.random.default_rng(3), 4, 1000, 0.8)
     session = by_session(4, 1000)
     limit = float(np.quantile(series, 0.51))
-    kept = planning.calls_to_settle(series.ravel(), session, 0.5, limit, 0.95)
-    mixed = planning.calls_to_settle(
-        np.random.default_rng(4).permutation(series.ravel()), session, 0.5, limit, 0.95
-    )
+    kept = planning.calls_to_settle(Series(series.ravel(), session), 0.5, limit, 0.95)
+    shuffled = np.random.default_rng(4).permutation(series.ravel())
+    mixed = planning.calls_to_settle(Series(shuffled, session), 0.5, limit, 0.95)
     assert kept is not None
     assert mixed is not None
     assert kept > 3 * mixed
