@@ -17,6 +17,9 @@ from edgebench.datasets import Preprocessing, load_dataset
 from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
 from edgebench.export import export as export  # noqa: PLC0414 - likewise
 from edgebench.exporters.mixed_text import mixed_table as mixed_table  # noqa: PLC0414 - likewise
+from edgebench.gather_results import results_frame as results_frame  # noqa: PLC0414 - likewise
+from edgebench.gather_results import results_text as results_text  # noqa: PLC0414 - likewise
+from edgebench.gather_results import write_results as write_results  # noqa: PLC0414 - likewise
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise

@@ -24,6 +24,7 @@ TWINS = {
     "import": ("import_logs",),
     "report": ("report",),
     "compare": ("compare",),
+    "results": ("results_text", "write_results", "results_frame"),
     "gates check": ("check_gates",),
     "ladder": ("ladder",),
     "run": ("run",),

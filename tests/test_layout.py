@@ -35,6 +35,7 @@ TOP_OF_PACKAGE = {
     "device_state",
     "doctor",
     "export",
+    "gather_results",
     "import_logs",
     "ladder",
     "options",

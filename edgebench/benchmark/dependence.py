@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,20 +73,20 @@ def worth(samples: Samples, session: IntArray, q: float) -> Worth:
     sessions' shares of marks, at `q` or at the median, differ by more than that explains (F test), or
     the marks are alike through half a session, the sessions are the units.
     """
-    return worth_of(samples, Ranked(samples), session_parts(session), q)
+    ranked, parts = Ranked(samples), session_parts(session)
+    return worth_of(lambda at: effect(samples, ranked, parts, at), len(samples), len(parts), q)
 
 
-def worth_of(samples: Samples, ranked: Ranked, parts: list[slice], q: float) -> Worth:
-    """Return `worth` of samples that are ranked by size, and whose sessions' places are known."""
-    n = len(samples)
+def worth_of(effect_at: Callable[[float], Effect], n: int, sessions: int, q: float) -> Worth:
+    """Return `worth` of n samples of so many sessions, whose design effect at a quantile is known."""
     if n <= 1:
         return Worth(float(n), 1)
-    at_q = _effect(_marks(samples, ranked, q), parts)
+    at_q = effect_at(q)
     differ = at_q.unlikely < _DIFFER
     if not differ and q != 0.5:  # noqa: PLR2004 - the median has answered for itself
-        differ = _effect(_marks(samples, ranked, 0.5), parts).unlikely < _DIFFER_AT_MEDIAN
+        differ = effect_at(0.5).unlikely < _DIFFER_AT_MEDIAN
     if differ:
-        return Worth(n / max(at_q.within, at_q.between), len(parts) - 1, sessions_differ=True)
+        return Worth(n / max(at_q.within, at_q.between), sessions - 1, sessions_differ=True)
     freedom = NORMAL_FROM if at_q.within == 1 else max(1, int(at_q.freedom))
     return Worth(n / at_q.within, freedom, stretches=at_q.stretches)
 
@@ -97,7 +98,7 @@ def session_parts(session: IntArray) -> list[slice]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Effect:
+class Effect:
     """A design effect from within sessions and from between them.
 
     unlikely: how rarely sessions that do not differ would look so different.
@@ -110,35 +111,39 @@ class _Effect:
     stretches: float = math.inf
 
 
-def _marks(samples: Samples, ranked: Ranked, q: float) -> BoolArray:
+def effect(samples: Samples, ranked: Ranked, parts: list[slice], q: float) -> Effect:
+    """Return the design effect of the marks "at or under the quantile `q`", within sessions and between them.
+
+    ranked: the samples by size. parts: where each session's run of them lies.
+    """
     rank = min(len(samples), max(1, math.ceil(q * len(samples))))
     marks: BoolArray = samples <= ranked[rank - 1]
-    return marks
+    return _effect(marks, parts)
 
 
-def _effect(marks: BoolArray, parts: list[slice]) -> _Effect:
+def _effect(marks: BoolArray, parts: list[slice]) -> Effect:
     n = len(marks)
     share = float(np.count_nonzero(marks)) / n
     variance = share * (1 - share)
     if variance == 0:
-        return _Effect(1.0, 1.0, n, unlikely=1.0)
+        return Effect(1.0, 1.0, n, unlikely=1.0)
     within, lags = _long_run([marks[part] for part in parts], share)
     within = max(1.0, within / variance)
     freedom = stretches = n / (2 * lags + 1)
     if within > _NOTABLE:
         freedom = min(freedom, max(_LEAST_FREEDOM, n * min(share, 1 - share) / within / 2))
     if len(parts) == 1:
-        return _Effect(within, within, freedom, 1.0, stretches)
+        return Effect(within, within, freedom, 1.0, stretches)
     sizes = [part.stop - part.start for part in parts]
     beyond = [np.count_nonzero(marks[part]) - size * share for part, size in zip(parts, sizes, strict=True)]
     squares = sum(float(one) ** 2 / size for one, size in zip(beyond, sizes, strict=True))
     between = squares / (len(parts) - 1) / variance
     if 2 * lags * len(parts) >= n:
-        return _Effect(within, between, freedom, unlikely=0.0)
+        return Effect(within, between, freedom, unlikely=0.0)
     if n * min(share, 1 - share) < _EXPECTED * len(parts):
-        return _Effect(within, between, freedom, 1.0, stretches)
+        return Effect(within, between, freedom, 1.0, stretches)
     unlikely = f_tail(between / within, len(parts) - 1, freedom)
-    return _Effect(within, between, freedom, unlikely, stretches)
+    return Effect(within, between, freedom, unlikely, stretches)
 
 
 def _long_run(marks: list[BoolArray], share: float) -> tuple[float, int]:

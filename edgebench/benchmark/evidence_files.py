@@ -130,7 +130,7 @@ def load_samples(folder: Path, measurement: Measurement) -> LatencySamples:
     in_blocks = bool(sessions) and all(session.blocks is not None for session in sessions)
     parts = [_load_timings(folder / session.samples, in_blocks=in_blocks) for session in sessions]
     empty = np.zeros(0, np.int64)
-    counts = [part.latency_ns.size for part in parts]
+    counts = np.array([part.latency_ns.size for part in parts], np.int64)
     return LatencySamples(
         latency_ns=np.concatenate([empty, *(part.latency_ns for part in parts)]),
         session=np.repeat(np.array([session.index for session in sessions], np.int64), counts),

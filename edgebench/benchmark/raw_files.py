@@ -56,8 +56,9 @@ def read_columns(path: Path, names: Sequence[str], optional: Sequence[str] = ())
     import pyarrow.parquet as pq
 
     try:
-        there = [name for name in optional if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=[*names, *there])
+        with pq.ParquetFile(path) as file:  # read_table loads pyarrow.dataset first: 0.25 s
+            there = [name for name in optional if name in file.schema_arrow.names]
+            table = file.read(columns=[*names, *there])
         return {name: table[name].to_numpy() for name in (*names, *there)}
     except (OSError, KeyError, pa.ArrowInvalid) as err:
         raise InputError(f"{path}: the timings cannot be read: {err}") from err

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from edgebench.benchmark.dependence import IntArray, Samples, Worth, session_parts, worth_of
+from edgebench.benchmark.dependence import Effect, IntArray, Samples, Worth, effect, session_parts, worth_of
 from edgebench.benchmark.intervals import bounds_of_ranked
 from edgebench.benchmark.ranked import Ranked
 from edgebench.benchmark.statistics import Bounds
@@ -27,7 +27,7 @@ class Series:
     def __init__(self, samples: Samples, session: IntArray) -> None:
         self.samples = samples
         self.session = session
-        self._worth: dict[float, Worth] = {}
+        self._effects: dict[float, Effect] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -60,9 +60,12 @@ class Series:
 
     def worth(self, q: float) -> Worth:
         """Return how many independent latencies these are worth for their quantile `q`."""
-        if q not in self._worth:
-            self._worth[q] = worth_of(self.samples, self.ranked, self.parts, q)
-        return self._worth[q]
+        return worth_of(self._effect, len(self), len(self.parts), q)
+
+    def _effect(self, q: float) -> Effect:
+        if q not in self._effects:
+            self._effects[q] = effect(self.samples, self.ranked, self.parts, q)
+        return self._effects[q]
 
     def bounds(self, q: float, confidence: float) -> Bounds:
         """Return a lower and an upper bound of the quantile `q`, each by itself, as `latency_bounds` does."""

@@ -26,6 +26,7 @@ VERBS = {
     "import": "Make logs of other benchmark tools into evidence, for `edgebench report` to judge.",
     "report": "Judge evidence against gates; write the verdict and the HTML report.",
     "compare": "Say whether one measurement is faster or slower than another, and how sure that is.",
+    "results": "Gather the figures of many judged runs in one table.",
     "gates": "Test the gates themselves: that each can pass and can fail.",
     "ladder": "Say where a quantized model's accuracy went, rung by rung and layer by layer.",
     "run": "Do all of a pipeline file: compress, export, benchmark, judge.",

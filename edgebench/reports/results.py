@@ -104,7 +104,7 @@ def make_results(
         created_utc=evidence.created_utc,
         decision=str(verdict.decision),
         artifacts=tuple(_artifact(subject, decisions.get(subject.key)) for subject in found),
-        rows=tuple(row for subject in found for row in _rows(subject)),
+        rows=tuple(row for subject in found for row in subject_rows(subject)),
         skipped=tuple(f"{s.precision} {s.format}: {s.reason}" for s in evidence.skipped),
         notes=(*evidence.notes, *verdict.notes),
     )
@@ -148,7 +148,8 @@ def _artifact(subject: Subject, decision: str | None) -> MeasuredArtifact:
     )
 
 
-def _rows(subject: Subject) -> Iterator[Row]:
+def subject_rows(subject: Subject) -> Iterator[Row]:
+    """Yield the figures of one artifact on one device, percentiles only where the sample supports them."""
     for question in map(Question, _TABLED):
         if not applies(question, subject):
             continue
