@@ -63,6 +63,27 @@ def test_the_greatest_loss_is_blamed_and_on_a_tie_the_higher_rung() -> None:
     assert blame(Findings(tied, Anatomy())).cause is Cause.CONVERSION
 
 
+@pytest.mark.parametrize(("quantized", "named"), [(0.3, "calibrated on x/255"), (0.0, "manifest declares")])
+def test_a_wrong_calibration_is_named_before_the_manifest_that_declares_it(
+    quantized: float, named: str
+) -> None:
+    """Inputs as declared lose most: the file that was calibrated so too is to be made anew, and is blamed."""
+    lost = {"drop": quantized, "p_value": 0.001} if quantized else {}
+    rungs = (
+        Rung(Step.FRAMEWORK, "a runtime", accuracy=0.9),
+        rung(Step.QUANTIZED, **lost),
+        rung(Step.TARGET),
+        rung(Step.DECLARED, drop=0.5, p_value=0.001),
+    )
+    fit = fit_input(
+        "x", (0.0, 1.0), np.linspace(-2, 2, 101, dtype=np.float32), {"x/255": np.linspace(0, 1, 9)}
+    )
+    found = blame(Findings(rungs, Anatomy(), input_fit=fit, declared="the manifest declares scale 1/255"))
+    assert found.cause is Cause.PREPROCESSING
+    assert named in found.sentence
+    assert "the manifest declares scale 1/255" in found.evidence
+
+
 def test_of_layers_about_as_noisy_the_first_is_the_worst() -> None:
     """What reads a broken tensor is broken too; without figures of their own, the added noise counts."""
     layers = [layer("fine", 40.0), layer("broken", -2.0), layer("reader", -4.0), layer("last", 30.0)]

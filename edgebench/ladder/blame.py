@@ -178,6 +178,11 @@ def _kernel(rung: Rung, found: Findings) -> Blame:
 
 
 def _declared(rung: Rung, found: Findings) -> Blame:
+    fit = found.input_fit
+    quantized = next((r for r in found.rungs if r.step is Step.QUANTIZED and loses(r)), None)
+    if quantized is not None and fit is not None and misfits(fit.clipped, fit.used):
+        # One mistake at the export did both: what the file was calibrated on is past mending by a manifest.
+        return _wrong_calibration(quantized, fit, found.declared)
     return Blame(
         Cause.PREPROCESSING,
         f"preprocessing: the artifact's manifest declares another than the source's{_loss(rung)}",
