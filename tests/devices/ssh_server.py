@@ -33,16 +33,17 @@ class SshServer:
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path) -> Iterator[SshServer]:
+def ssh_server(folder: Path, forced: str | None = None) -> Iterator[SshServer]:
     """Yield a server that lets this user in; skip where the machine has no sshd.
 
-    A client called `ssh` in `folder`/bin reads `folder`/config only: put that folder on PATH.
+    A client called `ssh` in `folder`/bin reads `folder`/config only: put that folder on PATH. forced: the
+    command that is run in place of the client's (sshd_config, ForceCommand).
     """
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if sshd is None or shutil.which("ssh") is None:
         pytest.skip(f"no OpenSSH server here: {ENABLE}")
     port = free_port()
-    _write_server(folder, port)
+    _write_server(folder, port, forced)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd has itself locked up; made at boot elsewhere
     command = [sshd, "-D", "-e", "-f", str(folder / "sshd_config")]
@@ -70,7 +71,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _write_server(folder: Path, port: int) -> None:
+def _write_server(folder: Path, port: int, forced: str | None) -> None:
     for name in ("host_key", "user_key", "talkative_key"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True, timeout=60
@@ -90,6 +91,7 @@ StrictModes no
 PermitRootLogin yes
 PasswordAuthentication no
 MaxStartups 100
+{"" if forced is None else f"ForceCommand {forced}"}
 """
     )
 
