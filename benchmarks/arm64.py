@@ -1,14 +1,15 @@
 """Whether a model decides on ARM64 as it does here: the same file, the same samples, top-1 for top-1.
 
-The device is an ARM64 Debian under qemu-user behind an sshd on loopback, made for this run out of Debian's
-packages; `edgebench devices setup` brings it numpy and the runtimes. Every file is asked for its answers
-there and here through `edgebench benchmark`. Its times prove nothing, and its evidence says so.
+The device is an ARM64 Debian on a Cortex-A76 by qemu-user, behind an sshd on loopback, made for this run
+out of Debian's packages; `edgebench devices setup` brings it numpy and the runtimes. Every file is asked
+for its answers there and here through `edgebench benchmark`. Its times prove nothing, and its evidence
+says so.
 
 Models: fp32 and w8a8, ONNX and TFLite, of a convolutional network trained here on scikit-learn's digits,
 and with ../shared MLPerf Tiny's ResNet-8 on CIFAR-10. Samples: 500 that nothing was trained on; --quick:
-200 of the digits, TFLite alone. Goals: at least 200 samples a file; the same best class for all of them, and
-where not, the samples are listed. Needs root or user namespaces, qemu-user-static, openssh-server and a
-network, and the extras edgebench[torch] and edgebench[tensorflow].
+200 of the digits, TFLite alone. Goals: at least 200 samples a file, and the same best class for all of
+them; where not, the samples are listed. Needs root or user namespaces, qemu-user-static, openssh-server
+and a network, and the extras edgebench[torch] and edgebench[tensorflow].
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def artifacts(case: int8_models.Case, folder: Path, count: int, formats: str) ->
     calibration, data = folder / "calibration.npz", folder / "samples.npz"
     np.savez(calibration, x=case.calibration, y=np.zeros(len(case.calibration), np.int64))
     np.savez(data, x=case.images[:count], y=case.labels[:count])
-    made = api.export(
+    api.export(
         case.source,
         out=folder,
         weights=case.weights,
@@ -64,7 +65,6 @@ def artifacts(case: int8_models.Case, folder: Path, count: int, formats: str) ->
         target="arm64",
         name=case.name,
     )
-    del made
     return sorted(path for path in folder.glob(f"{case.name}.*") if path.suffix in (".onnx", ".tflite")), data
 
 
@@ -122,7 +122,7 @@ def main() -> None:
         ]
         for one in found
     ]
-    print(f"here: {machine()}; there: ARM64 Debian under qemu-user\n")
+    print(f"here: {machine()}; there: Cortex-A76 by qemu-user, Debian\n")
     print(table(["file", "samples", "other class", "largest difference", "top-1 there", "here"], rows), "\n")
     for one in found:
         if one.differing:

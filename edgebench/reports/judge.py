@@ -175,11 +175,11 @@ def _doubt(subject: Subject, gate: Gate, answer: Answer) -> tuple[str, str] | No
     passed, failed = answer is Answer.PASS, answer is Answer.FAIL
     if passed and measurement.failure is not None:
         return f"it could not be measured: {measurement.failure}", "a run that succeeds"
+    if measurement.device.emulated and from_timings(quantity) and (passed or failed):
+        return "the device is emulated: its times and memory prove nothing", "a run on the real device"
     if measurement.validity is Validity.INVALID and (passed or (failed and not from_file(quantity))):
         why = "; ".join(measurement.validity_reasons) or "no reason was recorded"
         return f"the measurement is INVALID: {why}", "a valid measurement"
-    if measurement.device.emulated and from_timings(quantity) and (passed or failed):
-        return "the device is emulated: its times and memory prove nothing", "a run on the real device"
     if measurement.disturbances and from_clock(quantity) and (passed or failed):
         what = "; ".join(measurement.disturbances)
         return f"the times may be those of a disturbance: {what}", "a measurement without it"

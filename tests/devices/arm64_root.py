@@ -31,13 +31,16 @@ _MASK = "ffffffff ffffff00 ffffffffffffffff feffffff"
 _CORES = "sys/devices/system/cpu"
 """LiteRT loads no model without it. With the rest of /sys qemu 7.2 crashes in the search for cores."""
 
-# $1 the root, $2 the rule, whose `F` opens qemu before chroot.
+_CORE = "cortex-a76"
+"""As in a Raspberry Pi 5. With every extension that qemu 7.2 knows, LiteRT's int8 kernels answer nonsense."""
+
+# $1 the root, $2 the rule, $3 the processor. The rule's `F` opens qemu before chroot.
 _ENTER = """
 root=$1
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 125
 printf '%s' "$2" >/proc/sys/fs/binfmt_misc/register || exit 125
 mount --rbind /proc "$root/proc" && mount --rbind /dev "$root/dev" || exit 125
-cd / && HOME=/root exec chroot "$root" /bin/sh -c "$SSH_ORIGINAL_COMMAND"
+cd / && HOME=/root QEMU_CPU=$3 exec chroot "$root" /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
@@ -51,7 +54,7 @@ def arm64_machine(folder: Path) -> Iterator[SshServer]:
     _unpack(root, folder / "apt")
     enter = folder / "enter.sh"
     enter.write_text(_ENTER)
-    words = ["unshare", "-Urmi", "sh", str(enter), str(root), _rule(qemu)]
+    words = ["unshare", "-Urmi", "sh", str(enter), str(root), _rule(qemu), _CORE]
     _try(words)
     (folder / "sshd").mkdir()
     with ssh_server(folder / "sshd", shlex.join(words)) as server:
