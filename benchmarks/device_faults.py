@@ -1,49 +1,57 @@
-"""What is left of a benchmark whose link is cut, host killed or disk filled, at points all over its course.
+"""What is left of a benchmark that is broken: at each call of a client, by bytes, by time, and on the device.
 
 The machine at the other end is this one, behind a real sshd and behind the tests' phone; the clients are
-the real ones. Each point has a cache of its own, so that every step happens: what the device is asked,
-agent, model and inputs on their way, jobs, results. Goals: every run ends complete, or with a DeviceError
-that names the device; the same run again completes, keeps what was measured, and gives the answers of an
-unbroken run; no process is left on the device, and no file outside of the cache's.
+the real ones. Broken are the link (at each step of the protocol, after so many bytes, after a time), the
+host (kill -9), the agent (kill -9), the device (all of its processes end and the link with them; its clock
+jumps a year; its disk is full: that needs root), and the link is slow. Each point has a cache of its own, so
+that every step happens. This machine itself is broken where there is no link to break.
+
+Goals: every run ends complete, or with exit code 4 and a message that names device and step, or, where the
+agent alone was killed, with that artifact's failure in words; the same run again completes with the
+answers and the records of an unbroken run; then no process is left on the device, and no file outside of
+the cache's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bench import Goal, arguments, finish, machine, table
+from device_fault_points import (
+    Fault,
+    Whole,
+    local_points,
+    ours_there,
+    points,
+    sampled,
+)
 from device_links import Linked, linked_machines
 from models.small_onnx import save_classifier
-from processes import processes_of, wait_until
+from processes import remount, running_in, small_disk, wait_until
 
 from edgebench import api
 from edgebench.benchmark.evidence_files import load_answers
-from edgebench.errors import DeviceError
+from edgebench.errors import DeviceError, EdgebenchError, StorageError
+from edgebench.storage import to_plain
 
 SESSION = {"sessions": 2, "calls": 5_000}
 GONE_S = 20.0
 """How long the device may take to notice that nobody waits any more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that goes wrong once. begin: makes it happen, or sets it up; end: undoes it."""
-
-    name: str
-    begin: Callable[[], None]
-    end: Callable[[], None] = lambda: None
-    kills_host: bool = False
+STEP = re.compile(r"(running|sending|fetching|connecting|waiting|removing) ?.*:|.*cannot be written there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,169 +66,211 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """Model, data and the answers of an unbroken run."""
+    """Model and data, for runs over a link or, without one, here."""
 
     folder: Path
     model: Path
     data: Path
-    answers: np.ndarray
 
-    def run(self, far: Linked, place: Path) -> Path:
-        """Benchmark over a link, its cache and its run's folder in `place`; return the latter."""
-        name = f"{far.uri}?python={sys.executable}&cache={place}/there"
-        return api.benchmark([self.model], device=name, data=str(self.data), out=place / "run", **SESSION)
+    def run(self, uri: str | None, place: Path, out: str = "run") -> Path:
+        """Benchmark the device at `uri`, its cache and its run's folder in `place`; return the latter."""
+        name = "local:cpu" if uri is None else f"{uri}?python={sys.executable}&cache={place}/there"
+        return api.benchmark([self.model], device=name, data=str(self.data), out=place / out, **SESSION)
 
 
 def make_bed(folder: Path) -> Bed:
-    """Return model and data, and what this machine answers without a link."""
+    """Return model and data."""
     model, data = save_classifier(folder / "model.onnx", width=400), folder / "data.npz"
     rng = np.random.default_rng(0)
     np.savez(data, x=rng.normal(size=(64, 16)).astype(np.float32), y=rng.integers(0, 4, 64))
-    run = api.benchmark([model], data=str(data), sessions=1, calls=10, out=folder / "here")
-    return Bed(folder, model, data, answers_of(run))
+    return Bed(folder, model, data)
 
 
-def answers_of(run: Path) -> np.ndarray:
-    """Return the logits of a run's one artifact."""
-    answers = load_answers(run, api.read_evidence(run).measurements[0])
-    return np.empty(0) if answers is None else answers.logits
+def findings(run: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """Return what a run's evidence says apart from timings and sensors, and the logits."""
+    evidence = api.read_evidence(run)
+    (measured,) = evidence.measurements
+    answers = load_answers(run, measured)
+    facts = {
+        "artifact": measured.artifact,
+        "device": measured.device,
+        "failure": measured.failure,
+        "accuracy": measured.accuracy,
+        "sessions": [(session.index, session.timing, session.samples) for session in measured.sessions],
+        "environment": evidence.environment,
+        "baseline": evidence.baseline,
+        "notes": evidence.notes,
+    }
+    return to_plain(facts), np.empty(0) if answers is None else answers.logits
 
 
-def faults(far: Linked, volume: int, seconds: float, count: int) -> Iterator[Fault]:
-    """Yield `count` cuts by bytes, cuts by time, killed hosts, and full disks where they can be had.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every point of one transport shares. far: None for this machine itself."""
 
-    volume, seconds: what an unbroken run sends, and takes.
-    """
-    for place in np.linspace(0, volume, count + 1)[:-1] + 200:
-        yield Fault(f"cut after {int(place):,} bytes", partial(far.link.cut_after, int(place)))
-    times = np.linspace(0.1, 0.95, max(count // 5, 2)) * seconds
-    for moment in times:
-        timer = threading.Timer(float(moment), far.link.cut)
-        yield Fault(f"cut after {moment:.1f} s", timer.start, timer.cancel)  # or it cuts the next point's run
-    for moment in times[:: max(len(times) // 4, 1)]:
-        yield Fault(f"host killed after {moment:.1f} s", partial(time.sleep, float(moment)), kills_host=True)
-    if far.phone is not None:
-        for room in (0, 20_000):
-            yield Fault(
-                f"disk full after {room:,} bytes",
-                partial(setattr, far.phone, "room", room),
-                partial(setattr, far.phone, "room", None),
-            )
+    bed: Bed
+    far: Linked | None
+    steps: Path
+    facts: dict[str, Any]
+    logits: np.ndarray
 
+    @property
+    def uri(self) -> str | None:
+        """Return the device's name for --device."""
+        return None if self.far is None else self.far.uri
 
-def suffer(bed: Bed, far: Linked, fault: Fault, place: Path) -> Outcome:
-    """Return what a fault led to, in the run that it broke and in the one that takes it up."""
-    (place / "there").mkdir(parents=True)
-    wrong: list[str] = []
-    said = (killed if fault.kills_host else broken)(bed, far, fault, place)
-    if said.startswith("wrong"):
-        wrong.append(said)
-    fault.end()
-    far.link.cut_after(1 << 40)
-    if not wait_until(lambda: not agents(place), GONE_S):
-        wrong.append(f"{len(agents(place))} processes left")
-    if said != "complete":
-        kept = len(list((place / "run").glob("samples/*")))
-        try:
-            run = bed.run(far, place)
-        except DeviceError as err:
-            return Outcome(far.kind, fault.name, said, (*wrong, f"does not go on: {err.message}"))
-        said += f"; {kept} sessions kept"
-    else:
-        run = place / "run"
-    measured = api.read_evidence(run).measurements[0]
-    if measured.failure or len(measured.sessions) != SESSION["sessions"]:
-        wrong.append(f"incomplete: {measured.failure}")
-    elif not np.array_equal(answers_of(run), bed.answers):
-        wrong.append("other answers")
-    left = [path for path in (place / "there").rglob("*") if path.is_file() or path.is_symlink()]
-    ours = [path for path in left if path.parent.name == "files" or path.name.partition(".")[0] == "lock"]
-    strays = [path.name for path in left if path not in ours or path.name.endswith(".part")]
-    if strays:
-        wrong.append(f"left there: {', '.join(strays)}")
-    return Outcome(far.kind, fault.name, said, tuple(wrong))
+    @property
+    def kind(self) -> str:
+        """Return the transport's name."""
+        return "local" if self.far is None else self.far.kind
 
+    def suffer(self, fault: Fault, place: Path) -> Outcome:
+        """Return what a fault led to, in the run that it broke and in the one that takes it up."""
+        disk = place / ("there" if self.far else "run")
+        disk.mkdir(parents=True)
+        shutil.rmtree(os.environ["XDG_STATE_HOME"], ignore_errors=True)
+        self.steps.unlink(missing_ok=True)
+        with contextlib.ExitStack() as undone:
+            if fault.disk is not None:
+                undone.enter_context(small_disk(disk, f"{fault.disk}k"))
+            said = self.killed(fault, place) if fault.kills_host else self.broken(fault, place)
+            fault.end()
+            if fault.disk is not None:
+                remount(disk, "size=256m")
+            return self.taken_up(fault, place, said)
 
-def broken(bed: Bed, far: Linked, fault: Fault, place: Path) -> str:
-    """Return how a run ends that meets a fault."""
-    fault.begin()
-    try:
-        bed.run(far, place)
-    except DeviceError as err:
-        named = far.uri in err.message and err.exit_code == 4
-        return f"{'' if named else 'wrong: '}{err.message.removeprefix(far.uri + ': ')}"
-    return "complete"
+    def taken_up(self, fault: Fault, place: Path, said: str) -> Outcome:
+        """Return the outcome after the same run was asked for once more, where the first was not whole."""
+        wrong = [said] if said.startswith("wrong") else []
+        out = "again" if said.startswith("failure") else "run"
+        if said != "complete":
+            try:
+                self.bed.run(self.uri, place, out)
+            except EdgebenchError as err:
+                wrong.append(f"does not go on: {err.message}")
+                return Outcome(self.kind, f"{fault.kind}: {fault.name}", said, tuple(wrong))
+        facts, logits = findings(place / out)
+        differ = [key for key, value in self.facts.items() if facts[key] != value]
+        wrong += [f"other {', '.join(differ)}"] if differ else []
+        wrong += [] if np.array_equal(logits, self.logits) else ["other answers"]
+        wrong += self.left(place)
+        return Outcome(self.kind, f"{fault.kind}: {fault.name}", said, tuple(wrong))
 
+    def left(self, place: Path) -> list[str]:
+        """Return what is left on the device's side that should not be, in words."""
+        wrong = []
+        if self.far is None:
+            if not wait_until(lambda: not running_in(place), GONE_S):
+                wrong.append(f"{len(running_in(place))} processes left")
+            strays = [
+                path for path in place.rglob("*") if path.name.endswith(".part") or path.name == ".work"
+            ]
+        else:
+            if not wait_until(lambda: not ours_there(place), GONE_S):
+                wrong.append(f"{len(ours_there(place))} processes left: {list(ours_there(place).values())}")
+            there = [p for p in (place / "there").rglob("*") if p.is_file() or p.is_symlink()]
+            ours = [p for p in there if p.parent.name == "files" or p.name.partition(".")[0] == "lock"]
+            strays = [p for p in there if p not in ours or p.name.endswith(".part")]
+        return wrong + ([f"left there: {', '.join(path.name for path in strays)}"] if strays else [])
 
-def killed(bed: Bed, far: Linked, fault: Fault, place: Path) -> str:
-    """Return how a run ends whose host is killed."""
-    words = f"{str(bed.folder)!r}, {far.uri!r}, {str(place)!r}"
-    code = f"import device_faults; device_faults.in_child({words})"
-    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **paths}) as host:
+    def broken(self, fault: Fault, place: Path) -> str:
+        """Return how a run ends that meets a fault."""
         fault.begin()
-        host.send_signal(signal.SIGKILL)
-    return "complete" if (place / "run" / "evidence.json").exists() else "host killed"
+        try:
+            run = self.bed.run(self.uri, place)
+        except (DeviceError, StorageError) as err:
+            words = err.message.removeprefix(f"{self.uri}: ")
+            named = self.far is None or (self.far.uri in err.message and STEP.match(words) is not None)
+            return f"{'' if named and err.exit_code == 4 else 'wrong: '}{words}"
+        failure = api.read_evidence(run).measurements[0].failure
+        if failure is not None:
+            expected = fault.kind == "agent killed" and "SIGKILL" in failure
+            return f"failure: {failure}" if expected else f"wrong: {failure}"
+        return "complete"
+
+    def killed(self, fault: Fault, place: Path) -> str:
+        """Return how a run ends whose host is killed."""
+        words = f"{str(self.bed.folder)!r}, {self.uri!r}, {str(place)!r}"
+        code = f"import device_faults; device_faults.in_child({words})"
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **paths}) as host:
+            wait_until((place / "run" / ".lock").exists, 60)
+            fault.begin()
+            host.send_signal(signal.SIGKILL)
+        return "complete" if (place / "run" / "evidence.json").exists() else "host killed"
 
 
-def in_child(folder: str, uri: str, place: str) -> None:
+def in_child(folder: str, uri: str | None, place: str) -> None:
     """Run the benchmark in this process, which is going to be killed."""
     base = Path(folder)
-    api.benchmark(
-        [base / "model.onnx"],
-        device=f"{uri}?python={sys.executable}&cache={place}/there",
-        data=str(base / "data.npz"),
-        out=Path(place) / "run",
-        **SESSION,
-    )
+    Bed(base, base / "model.onnx", base / "data.npz").run(uri, Path(place))
 
 
-def agents(place: Path) -> list[str]:
-    """Return the processes on the device's side."""
-    return [line for line in processes_of(place / "there") if "device_faults" not in line]
-
-
-def measure(bed: Bed, far: Linked, folder: Path, count: int) -> list[Outcome]:
-    """Return what every fault led to over one link."""
-    place = folder / far.kind
+def measure(bed: Bed, far: Linked | None, steps: Path, count: int | None) -> list[Outcome]:
+    """Return what every fault led to over one link, or here; count: of a sample of them."""
+    kind = "local" if far is None else far.kind
+    place, room = bed.folder / kind, 1 << 40
     (place / "whole" / "there").mkdir(parents=True)
-    room, start = 1 << 40, time.perf_counter()
-    far.link.cut_after(room)
-    bed.run(far, place / "whole")
-    seconds, volume = time.perf_counter() - start, room - far.link.left()
-    print(f"{far.kind}: an unbroken run sends {volume:,} bytes and takes {seconds:.1f} s", flush=True)
-    outcomes = []
-    for index, fault in enumerate(faults(far, volume, seconds, count)):
-        outcomes.append(suffer(bed, far, fault, place / str(index)))
-        print(f"{index + 1:3} {fault.name}: {outcomes[-1].said} {outcomes[-1].wrong or ''}", flush=True)
+    if far is not None:
+        bed.run(far.uri, place / "whole", "first")  # connections and imports are warm
+        shutil.rmtree(place / "whole" / "there" / "edgebench")
+        far.link.cut_after(room)
+    steps.unlink(missing_ok=True)
+    start = time.perf_counter()
+    facts, logits = findings(bed.run(None if far is None else far.uri, place / "whole"))
+    seconds = time.perf_counter() - start
+    whole = Whole(steps.stat().st_size if far else 0, room - far.link.left() if far else 0, seconds)
+    print(f"{kind}: unbroken: {whole.steps} calls, {whole.volume:,} bytes, {seconds:.1f} s", flush=True)
+    ground, outcomes = Ground(bed, far, steps, facts, logits), []
+    known = _points(far, whole, steps, place)
+    for index in sampled(known, count) if count else range(len(known)):
+        own = place / str(index)
+        fault = _points(far, whole, steps, own)[index]
+        outcomes.append(ground.suffer(fault, own))
+        said = outcomes[-1]
+        print(f"{kind} {len(outcomes):3} {said.fault}: {said.said} {said.wrong or ''}", flush=True)
     return outcomes
 
 
+def _points(far: Linked | None, whole: Whole, steps: Path, place: Path) -> list[Fault]:
+    return list(local_points(whole, place) if far is None else points(far, whole, steps, place))
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return how the broken runs ended, counted."""
-    counts: dict[tuple[str, str], int] = {}
+    """Return how the broken runs ended, counted by what was broken."""
+    counts: dict[tuple[str, str, str], int] = {}
     for outcome in outcomes:
-        key = (outcome.transport, outcome.said.partition(":")[0].partition(" (")[0].partition(";")[0])
+        said = re.split(r":|;| \(", outcome.said)[0]
+        key = (outcome.transport, outcome.fault.partition(":")[0], said)
         counts[key] = counts.get(key, 0) + 1
-    rows = [[f"{kind}: {said}", str(count)] for (kind, said), count in sorted(counts.items())]
-    return table(["the broken run ended", "times"], rows)
+    rows = [[f"{kind}: {fault}", said, str(count)] for (kind, fault, said), count in sorted(counts.items())]
+    return table(["broken", "the run ended", "times"], rows)
 
 
 def main() -> None:
-    """Break runs over both links, print what came of it, exit by the goals."""
+    """Break runs here and over both links, print what came of it, exit by the goals."""
     parser = arguments(__doc__)
-    parser.add_argument("--points", type=int, default=40, help="cuts by bytes; others come on top")
+    parser.add_argument(
+        "--points", type=int, help="so many of each transport's points, one of each kind first"
+    )
+    parser.add_argument("--only", choices=("local", "ssh", "adb"), help="this transport alone")
     options = parser.parse_args()
-    count = 3 if options.quick else options.points
-    with tempfile.TemporaryDirectory() as made, linked_machines(Path(made)) as machines:
-        bed = make_bed(Path(made))
-        outcomes = [outcome for far in machines for outcome in measure(bed, far, Path(made), count)]
+    count = 3 if options.quick and options.points is None else options.points
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        steps = folder / "steps"
+        os.environ["XDG_STATE_HOME"] = str(folder / "state")
+        with linked_machines(folder, steps) as machines:
+            bed = make_bed(folder)
+            kinds = {"local": None, **{far.kind: far for far in machines}}
+            asked = [options.only] if options.only else list(kinds)
+            outcomes = [o for kind in asked for o in measure(bed, kinds[kind], steps, count)]
     print(f"\n{machine()}\n\n{summary(outcomes)}\n")
     goals = []
-    for kind in ("ssh", "adb"):
-        points = [outcome for outcome in outcomes if outcome.transport == kind]
-        bad = [f"{outcome.fault}: {', '.join(outcome.wrong)}" for outcome in points if outcome.wrong]
-        goals.append(Goal(f"{kind}: points that missed a goal, of {len(points)}", len(bad), "0", not bad))
+    for kind in asked:
+        own = [outcome for outcome in outcomes if outcome.transport == kind]
+        bad = [f"{outcome.fault}: {', '.join(outcome.wrong)}" for outcome in own if outcome.wrong]
+        goals.append(Goal(f"{kind}: points that missed a goal, of {len(own)}", len(bad), "0", not bad))
         print("".join(f"{kind}: {line}\n" for line in bad), end="")
     finish("device_faults", {"outcomes": [repr(outcome) for outcome in outcomes]}, goals, options.json)
 

@@ -141,7 +141,12 @@ def descendants(pid: int) -> list[int]:
 
 def processes_of(session: Path) -> list[str]:
     """Return the command lines of running processes that mention the folder `session`."""
-    found = []
+    return list(running_in(session).values())
+
+
+def running_in(session: Path) -> dict[int, str]:
+    """Return those processes' numbers, each with its command line."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -151,7 +156,7 @@ def processes_of(session: Path) -> list[str]:
         except OSError:
             continue
         if line and (str(session) in line or cwd == session):
-            found.append(line)
+            found[int(entry.name)] = line
     return found
 
 

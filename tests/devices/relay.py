@@ -6,16 +6,18 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 
 class Relay:
-    """Forwards connections to a port. port: where it listens."""
+    """Forwards connections to a port. port: where it listens. bytes_per_s: its speed, None for no limit."""
 
     def __init__(self, target: int) -> None:
         self._target, self._lock = target, threading.Lock()
         self._open: set[socket.socket] = set()
         self._left: int | None = None
+        self.bytes_per_s: float | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -65,6 +67,8 @@ class Relay:
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                if self.bytes_per_s is not None:
+                    time.sleep(len(data) / self.bytes_per_s)
                 if self._spent(len(data)):
                     self.cut()
                     return
