@@ -81,7 +81,7 @@ def noise_of(folder: Path, evidence: Evidence, comparisons: int) -> NoiseFloor:
 
 def floor_of(logs: Sequence[float] | NDArray[np.float64]) -> float:
     """Return the order statistic under which FLOOR of the sizes of ratios' logarithms lie."""
-    return float(np.quantile(np.abs(logs), FLOOR, method="higher"))
+    return float(np.quantile(np.abs(logs), FLOOR, method="inverted_cdf"))
 
 
 def _log_ratio(sides: tuple[LatencySamples, LatencySamples], sessions: range, q: float) -> float:

@@ -75,13 +75,12 @@ def _turns(measurements: Sequence[Measurement]) -> Iterator[tuple[str, object]]:
     """Yield how the sessions' calls were taken, and what noise floor the devices have."""
     timed = [session for measurement in measurements for session in measurement.sessions]
     blocks = sorted({session.blocks for session in timed if session.blocks is not None})
-    if blocks:
-        count = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
-        others = max(len(session.beside) for session in timed)
-        beside = (
-            f"{others + 1} artifacts in turn, in orders drawn from the seed" if others else "one by itself"
-        )
-        yield "sessions", f"{count} blocks of calls each, {beside}; in processes of their own, all alive"
+    if not blocks:  # before schema 3, or a log of another tool
+        return
+    count = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+    others = max(len(session.beside) for session in timed)
+    beside = f"{others + 1} artifacts in turn, in orders drawn from the seed" if others else "one by itself"
+    yield "sessions", f"{count} blocks of calls each, {beside}; in processes of their own, all alive"
     for device, floor in {m.device.uri: m.noise for m in measurements}.items():
         yield f"noise floor of {device}", "not measured" if floor is None else floor.words
 

@@ -28,6 +28,9 @@ from edgebench.benchmark.noise_record import NoiseFloor
 from edgebench.errors import InputError, MeasurementError
 from edgebench.reports.compare import Compared, Difference, Side, compare
 from edgebench.reports.compare_table import compare_table
+from edgebench.reports.quantities import Quantity, Question
+from edgebench.reports.relative_estimates import relative
+from edgebench.reports.subjects import Subject
 
 COUNT, BLOCKS, CALLS = 5, 10, 20
 SESSION = np.repeat(np.arange(COUNT), BLOCKS * CALLS)
@@ -221,3 +224,30 @@ def test_the_command_line(tmp_path: Path) -> None:
 def test_facts_of_a_device_are_needed_for_a_floor(tmp_path: Path) -> None:
     """A device that tells no fingerprint has no floor."""
     assert load_noise(tmp_path, DeviceFacts("u", "n", "p", 1, 1, "s").extra.get("fingerprint")) is None
+
+
+def test_relative_gates_compare_block_by_block() -> None:
+    """Where a machine's moments move both, artifacts in turn have a narrow ratio, apart a wide one."""
+    moment = np.repeat(np.random.default_rng(7).uniform(1, 2, COUNT * BLOCKS), CALLS)
+    found = []
+    for in_turn in (True, False):
+        base, other = (side(name, 10, seed=seed, in_turn=in_turn) for name, seed in (("a", 1), ("b", 2)))
+        ours, theirs = (
+            replace(one.samples, latency_ns=(one.samples.latency_ns * moment).astype(np.int64))
+            for one in (other, base)
+        )
+        subject = Subject(
+            measurement=other.measurement,
+            samples=ours,
+            answers=None,
+            baseline=base.measurement,
+            baseline_samples=theirs,
+            baseline_answers=None,
+            reference=None,
+            is_baseline=False,
+            is_reference=False,
+        )
+        found.append(relative(subject, Question(Quantity.P50, relative=True), 0.95))
+    turn, apart = found
+    assert turn.upper - turn.lower < (apart.upper - apart.lower) / 3
+    assert turn.lower < 1 < turn.upper

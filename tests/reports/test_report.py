@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -23,7 +24,8 @@ from evidence_builders import (
 from page_reader import Element, read_page, rows, section
 
 from edgebench.artifact import Format, Precision, Skipped
-from edgebench.benchmark.evidence import LatencySamples, Validity
+from edgebench.benchmark.evidence import LatencySamples, Measurement, Session, Validity
+from edgebench.benchmark.noise_record import NoiseFloor
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.html import Page, render_page
 from edgebench.reports.judge import judge
@@ -299,6 +301,31 @@ def test_provenance_is_complete(pages: dict[str, tuple[str, Verdict]]) -> None:
         "2026-01-02T03:04:05Z",
     )  # fmt: skip
     assert [words for words in told if words not in text] == []
+
+
+def test_the_page_says_how_the_artifacts_were_timed() -> None:
+    """Blocks in turn, the seed that their orders are drawn from, and the device's noise floor are told."""
+    run = digits(wrong=10).run()
+    floor = NoiseFloor("ab", URI, "2026-01-02", "0.1", "m.onnx", "", 5, 200, 1, (), "VALID", {"p50": 0.012})
+    ids = [one.artifact.id for one in run.evidence.measurements]
+    for known, words in ((floor, "p50 1.2 %: 95 % of 0 A/A comparisons of m.onnx"), (None, "not measured")):
+        shared = [
+            replace(one, noise=known, sessions=tuple(in_turn(one, ids))) for one in run.evidence.measurements
+        ]
+        changed = replace(run, evidence=replace(run.evidence, measurements=tuple(shared)))
+        text = section(read_page(judged(changed)[0]), "Provenance").text
+        assert f"20 blocks of calls each, {len(ids)} artifacts in turn, in orders drawn from the seed" in text
+        assert f"noise floor of {URI} {words}" in " ".join(text.split())
+    before = section(read_page(judged(run)[0]), "Provenance").text
+    assert "blocks of calls" not in before
+    assert "noise floor" not in before
+
+
+def in_turn(measured: Measurement, ids: list[str]) -> Iterator[Session]:
+    """Yield a measurement's sessions as if they had been taken in turn with the others'."""
+    beside = tuple(name for name in ids if name != measured.artifact.id)
+    for session in measured.sessions:
+        yield replace(session, blocks=20, beside=beside)
 
 
 def test_a_failed_artifact_is_shown_with_its_failure() -> None:
