@@ -10,13 +10,16 @@ thread, no affinity, inputs of −1…1, a warm-up of the same length and as man
 - a peer: `litert-benchmark`, which ai-edge-litert ships, or a bare Python loop (onnxruntime_loop.py). These
   call with one input over and over, which costs them 0.2 µs less with ONNX Runtime and 0.3 µs with LiteRT.
 
-Goals, each on the median over the rounds: the native runner within 1 % of C; the Python agent less than 2 µs
-above C, which is what its runtime's Python interface and the harness take together, and within 1 % of C where
-1 % is more than that; the Python agent within 3 % of its peer.
+Goals, each on the median over the rounds: the native runner within 1 % of C; the Python agent within 1 % of
+its peer, and within 3 % for models so short that 1 % of a call is less than what a Python interface takes; on
+these, less than 2 µs above C.
 
-What the Python agent has above C is the interface's own: reading the clock from Python 0.1 µs, the rest the
-runtimes' Python methods around their C calls. A model of less than 200 µs therefore has two latencies, that
-of a C program and that of a Python program, and edgebench names which one was measured.
+What the Python agent has above C on a short model is the interface's: reading the clock from Python 0.1
+µs, the rest the runtimes' Python methods around their C calls. Longer models take 1 to 2 % more in a
+Python process, whoever calls: on a model of 344 µs in C, ONNX Runtime's C interface called by ctypes
+takes 348 µs, its Python interface 350, and a bare Python loop what edgebench's agent takes. A model has
+two latencies, that of a C program and that of a Python program; edgebench names which one was measured,
+and never compares the two.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ from edgebench.exporters.inspect import adopt
 
 PEER_LIMIT, C_LIMIT, OVERHEAD_US = 0.03, 0.01, 2.0
 SHORT_MS = OVERHEAD_US / C_LIMIT / 1e3
-"""Below it 1 % of a call is less than what a Python interface may take."""
+"""Below it 1 % of a call is less than what a Python interface takes."""
 THREADS, ROWS = 1, 16
 SIDES = ("python", "native", "c", "peer")
 NETWORKS = (Network("small", 16, 16, 2), Network("medium", 24, 24, 4), Network("large", 32, 32, 14))
@@ -259,6 +262,7 @@ def row(case: Case) -> list[str]:
         *(f"{median:.2f}" for median in medians),
         _with_interval(case.ratio("native", "c"), ".4f"),
         _with_interval(case.overhead_us, ".2f"),
+        f"{np.median(case.ratio('python', 'c')):.4f}",
         _with_interval(case.ratio("python", "peer"), ".4f"),
     ]
 
@@ -271,11 +275,12 @@ def goals(case: Case) -> list[Goal]:
         name = f"{case.path.name}: {side} / {case.peer if other == 'peer' else 'C'}, off 1 by"
         return Goal(name, off, f"<= {limit}", off <= limit)
 
-    over = float(np.median(case.overhead_us))
-    kept = near("python", "c", C_LIMIT)
+    found = [near("native", "c", C_LIMIT), near("python", "peer", PEER_LIMIT if case.is_short else C_LIMIT)]
     if case.is_short:
-        kept = Goal(f"{case.path.name}: python above C, µs", over, f"< {OVERHEAD_US}", over < OVERHEAD_US)
-    return [near("native", "c", C_LIMIT), kept, near("python", "peer", PEER_LIMIT)]
+        over = float(np.median(case.overhead_us))
+        name = f"{case.path.name}: python above C, µs"
+        found.append(Goal(name, over, f"< {OVERHEAD_US}", over < OVERHEAD_US))
+    return found
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
        fidelity_loop onnxruntime|litert LIBRARY MODEL ROWS THREADS WARMUP CALLS DIM…
 
-   ROWS is a file of 16 inputs of DIM…, one after the other, that the calls go round; float32 for ONNX Runtime. The
-   model has one input and one output. It prints the nanoseconds of every call. Nothing here is edgebench's. */
+   ROWS is a file of 16 inputs of DIM…, one after the other, that the calls go round; float32 for ONNX
+   Runtime. The model has one input and one output. It prints the nanoseconds of every call. Nothing here is
+   edgebench's. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -55,7 +56,8 @@ static void loop_onnxruntime(void *library, const char *model, int threads, size
     } *base = ((void *(*)(void))dlsym(library, "OrtGetApiBase"))();
     void **api = base->get(1), *environment, *options, *session, *memory, *allocator, *output = NULL;
     char *takes, *gives;
-#define ORT(place, ...) need(((void *(*)())api[place])(__VA_ARGS__) == NULL, "ONNX Runtime: call " #place " failed")
+#define ORT(place, ...) \
+    need(((void *(*)())api[place])(__VA_ARGS__) == NULL, "ONNX Runtime: call " #place " failed")
     ORT(3, 3, "", &environment);
     ORT(10, &options);
     ORT(24, options, threads);
@@ -89,9 +91,11 @@ static void loop_litert(void *library, const char *model_path, int threads, size
         int32_t dims[8];
         uint32_t strides[8];
     } type;
-    void *environment, *model, *options, *cpu, *compiled, *signature, *tensor, *needs, *input, *output, *memory;
+    void *environment, *model, *options, *cpu, *compiled, *signature, *tensor, *needs, *input, *output,
+        *memory;
     char *threads_line;
-#define LITERT(name, ...) need(((int (*)())dlsym(library, "LiteRt" #name))(__VA_ARGS__) == 0, "LiteRt" #name " failed")
+#define LITERT(name, ...) \
+    need(((int (*)())dlsym(library, "LiteRt" #name))(__VA_ARGS__) == 0, "LiteRt" #name " failed")
     need(asprintf(&threads_line, "num_threads = %d\n", threads) > 0, "no memory");
     LITERT(CreateEnvironment, 0, NULL, &environment);
     LITERT(CreateModelFromFile, environment, model_path, &model);
@@ -132,7 +136,8 @@ int main(int argc, char **argv) {
     read_rows(argv[4]);
     size_t warmup = (size_t)atoll(argv[6]), calls = (size_t)atoll(argv[7]);
     timings = calloc(warmup + calls, sizeof *timings);
-    (strcmp(argv[1], "litert") == 0 ? loop_litert : loop_onnxruntime)(library, argv[3], atoi(argv[5]), warmup + calls);
+    (strcmp(argv[1], "litert") == 0 ? loop_litert : loop_onnxruntime)(library, argv[3], atoi(argv[5]),
+                                                                      warmup + calls);
     for (size_t i = warmup; i < warmup + calls; i++) printf("%lld\n", (long long)timings[i]);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* numpy's files: .npy of inputs, .npz of results.
 
-   Formats: numpy's `numpy.lib.format`, and the APPNOTE of the zip format, of which a result uses stored entries. */
+   Formats: numpy's `numpy.lib.format`, and the APPNOTE of the zip format, of which a result uses stored
+   entries. */
 #include "runner.h"
 
 #include <errno.h>
@@ -14,9 +15,9 @@
 
 /* ONNX's TensorProto numbers, and those of TFLite. */
 static const struct dtype DTYPES[] = {
-    {"<f4", "float32", 4, 1, 1},  {"|u1", "uint8", 1, 2, 3},   {"|i1", "int8", 1, 3, 9},
-    {"<u2", "uint16", 2, 4, 17},  {"<i2", "int16", 2, 5, 7},   {"<i4", "int32", 4, 6, 2},
-    {"<i8", "int64", 8, 7, 4},    {"|b1", "bool", 1, 9, 6},    {"<f2", "float16", 2, 10, 10},
+    {"<f4", "float32", 4, 1, 1},   {"|u1", "uint8", 1, 2, 3},    {"|i1", "int8", 1, 3, 9},
+    {"<u2", "uint16", 2, 4, 17},   {"<i2", "int16", 2, 5, 7},    {"<i4", "int32", 4, 6, 2},
+    {"<i8", "int64", 8, 7, 4},     {"|b1", "bool", 1, 9, 6},     {"<f2", "float16", 2, 10, 10},
     {"<f8", "float64", 8, 11, 11}, {"<u4", "uint32", 4, 12, 16}, {"<u8", "uint64", 8, 13, 13},
 };
 enum { DTYPE_COUNT = sizeof DTYPES / sizeof *DTYPES };
@@ -81,7 +82,8 @@ static const char *entry(const char *header, const char *key) {
     return found == NULL ? "" : found + strlen(key);
 }
 
-/* Read the header, a Python dictionary such as {'descr': '<f4', 'fortran_order': False, 'shape': (7, 1), }. */
+/* Read the header, a Python dictionary such as {'descr': '<f4', 'fortran_order': False, 'shape': (7, 1), }.
+ */
 static void parse_header(const char *path, const char *header, struct column *column) {
     char descr[8] = {0};
     sscanf(entry(header, "'descr':"), " '%7[^']'", descr);
@@ -148,10 +150,12 @@ static uint32_t crc32_of(uint32_t crc, const void *data, size_t size) {
     static uint32_t table[256];
     for (uint32_t i = table[1] == 0 ? 1 : 256; i < 256; i++) {
         table[i] = i;
-        for (int bit = 0; bit < 8; bit++) table[i] = table[i] & 1 ? table[i] >> 1 ^ 0xEDB88320u : table[i] >> 1;
+        for (int bit = 0; bit < 8; bit++)
+            table[i] = table[i] & 1 ? table[i] >> 1 ^ 0xEDB88320u : table[i] >> 1;
     }
     crc = ~crc;
-    for (const unsigned char *at = data, *end = at + size; at < end; at++) crc = table[(crc ^ *at) & 0xFF] ^ crc >> 8;
+    for (const unsigned char *at = data, *end = at + size; at < end; at++)
+        crc = table[(crc ^ *at) & 0xFF] ^ crc >> 8;
     return ~crc;
 }
 
@@ -185,7 +189,7 @@ static void put(FILE *file, uint32_t value, int bytes) {
 static void put_facts(FILE *file, const struct part *part) {
     uint32_t size = (uint32_t)(part->header_size + part->size);
     put(file, 20, 2);
-    put(file, 0, 4); /* flags; stored */
+    put(file, 0, 4);        /* flags; stored */
     put(file, 0x210000, 4); /* 1 January 1980: a result has no other date */
     put(file, part->crc, 4);
     put(file, size, 4);
@@ -225,7 +229,9 @@ int write_result(const char *path, const struct array *arrays, size_t count, con
     struct part parts[MAX_TENSORS + 3];
     size_t total = 1 << 16;
     for (size_t i = 0; i < count; i++) total += (parts[i] = as_part(&arrays[i])).size;
-    struct array told = {.name = "meta", .rows = (int64_t)meta->length, .form = {.dtype = dtype_of("|u1"), .data = meta->bytes}};
+    struct array told = {.name = "meta",
+                         .rows = (int64_t)meta->length,
+                         .form = {.dtype = dtype_of("|u1"), .data = meta->bytes}};
     parts[count++] = as_part(&told);
     if (total > UINT32_MAX) return EFBIG;
     struct text temporary = {0};

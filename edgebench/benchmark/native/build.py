@@ -17,7 +17,7 @@ from edgebench.errors import ConfigError
 from edgebench.storage import atomic_path, cache_folder, sha256_bytes, sha256_path
 
 SOURCES = Path(__file__).parent
-_FLAGS = ("-std=c11", "-O2", "-Wall")
+_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall")
 _LIBRARIES = ("-ldl", "-lpthread")
 _BUILD_S = 300.0
 _OLDEST_ANDROID = 26

@@ -1,32 +1,21 @@
 /* The conductor: starts a runner per artifact and lets them time their calls in turn, as conductor.py does.
 
-   The job is conductor.py's; `command` is what stands before the path of an agent's job. Orders differ from those
-   of conductor.py with the same seed, but are the same each time. */
+   The job is conductor.py's; `command` is what stands before the path of an agent's job. Orders differ from
+   those of conductor.py with the same seed, but are the same each time. */
+#include "player.h"
 #include "runner.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* As in conductor.py: how long a block of the slowest artifact's calls is to take, and how many a session has. */
-enum { BLOCK_NS = 10000000, FEWEST_BLOCKS = 10, MOST_BLOCKS = 40, SAID_BYTES = 2000, HUNG = -1 };
-
-/* One agent's process, seen from here. status: as a shell has it, HUNG where it was ended for its turn_s. */
-struct player {
-    const char *job, *said;
-    pid_t pid;
-    int orders, answers, status;
-    bool ended, short_of_memory, out;
-    size_t left, held;
-    char line[4096];
-};
+/* As in conductor.py: how long a block of the slowest artifact's calls is to take, and how many a session
+ * has. */
+enum { BLOCK_NS = 10000000, FEWEST_BLOCKS = 10, MOST_BLOCKS = 40, SAID_BYTES = 2000 };
 
 static char *command[64];
 static size_t words;
@@ -56,113 +45,6 @@ static void shuffle(size_t *order, size_t count) {
     }
 }
 
-/* --- one agent -------------------------------------------------------------------------------- */
-
-static _Noreturn void become_agent(struct player *player, int orders, int answers) {
-    int said = open(player->said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    dup2(orders, 0);
-    dup2(answers, 1);
-    if (said >= 0) dup2(said, 2);
-    command[words] = (char *)player->job;
-    execv(command[0], command);
-    fprintf(stderr, "%s: %s\n", command[0], strerror(errno));
-    _exit(127);
-}
-
-static void start(struct player *player, const char *job) {
-    int orders[2], answers[2];
-    struct text said = {0};
-    append(&said, "%s.said", job);
-    *player = (struct player){.job = job, .said = said.bytes, .left = calls_of_each};
-    /* closed in agents that are started later, or this one would never see its orders end */
-    if (pipe2(orders, O_CLOEXEC) != 0 || pipe2(answers, O_CLOEXEC) != 0) fail("storage", "pipe: %s", strerror(errno));
-    player->pid = fork();
-    if (player->pid < 0) fail("memory", "fork: %s", strerror(errno));
-    if (player->pid == 0) become_agent(player, orders[0], answers[1]);
-    close(orders[0]);
-    close(answers[1]);
-    player->orders = orders[1];
-    player->answers = answers[0];
-}
-
-static void take_status(struct player *player, int how) {
-    player->ended = true;
-    player->status = WIFSIGNALED(how) ? 128 + WTERMSIG(how) : WEXITSTATUS(how);
-}
-
-static void kill_player(struct player *player) {
-    int how;
-    if (player->ended) return;
-    kill(player->pid, SIGKILL);
-    while (waitpid(player->pid, &how, 0) < 0 && errno == EINTR) {}
-    take_status(player, how);
-}
-
-/* End an agent that is over its time. */
-static void hang_up(struct player *player) {
-    kill_player(player);
-    player->status = HUNG;
-}
-
-/* Wait for an agent's end, which comes with that of its orders; its answers' end tells of it. */
-static void let_end(struct player *player) {
-    int how;
-    char rest[256];
-    struct pollfd answers = {.fd = player->answers, .events = POLLIN};
-    if (player->ended) return;
-    close(player->orders);
-    int64_t until = now_ns() + (int64_t)(turn_s * 1e9);
-    for (;;) {
-        int64_t left_ms = (until - now_ns()) / 1000000;
-        if (left_ms <= 0 || poll(&answers, 1, (int)left_ms) == 0) {
-            hang_up(player);
-            return;
-        }
-        if (read(player->answers, rest, sizeof rest) <= 0) break;
-    }
-    while (waitpid(player->pid, &how, 0) < 0 && errno == EINTR) {}
-    take_status(player, how);
-}
-
-/* The agent's next answer, NULL where it ended, hung or failed. It is valid until the next one. */
-static const char *hear(struct player *player) {
-    static char answer[sizeof player->line];
-    struct pollfd answers = {.fd = player->answers, .events = POLLIN};
-    int64_t until = now_ns() + (int64_t)(turn_s * 1e9);
-    char *end;
-    while ((end = memchr(player->line, '\n', player->held)) == NULL) {
-        int64_t left_ms = (until - now_ns()) / 1000000;
-        if (left_ms <= 0 || poll(&answers, 1, (int)left_ms) == 0) {
-            hang_up(player);
-            return NULL;
-        }
-        ssize_t got = read(player->answers, player->line + player->held, sizeof player->line - player->held);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return NULL;
-        player->held += (size_t)got;
-    }
-    size_t length = (size_t)(end - player->line);
-    memcpy(answer, player->line, length);
-    answer[length] = '\0';
-    player->held -= length + 1;
-    memmove(player->line, end + 1, player->held);
-    char *kind = json_string(json_member(answer, "kind"));
-    player->short_of_memory = kind != NULL && strcmp(kind, "memory") == 0;
-    free(kind);
-    return json_member(answer, "error") == NULL ? answer : NULL;
-}
-
-static bool tell(struct player *player, const char *order) {
-    size_t length = strlen(order);
-    return write(player->orders, order, length) == (ssize_t)length;
-}
-
-/* Whether an agent that gives no answer any more ended for want of memory. */
-static bool lacked_memory(struct player *player) {
-    let_end(player);
-    return player->short_of_memory || player->status == 128 + SIGKILL;
-}
-
 /* --- all of them -------------------------------------------------------------------------------- */
 
 static size_t calls_per_block(size_t slowest_ns) {
@@ -178,10 +60,10 @@ static void take_turn(struct player *player, size_t block, size_t turn, size_t c
     char order[128];
     snprintf(order, sizeof order, "{\"block\": %zu, \"turn\": %zu, \"calls\": %zu}\n", block, turn,
              calls < player->left ? calls : player->left);
-    const char *answer = tell(player, order) ? hear(player) : NULL;
+    const char *answer = tell(player, order) ? hear(player, turn_s) : NULL;
     if (answer == NULL) {
         player->out = true;
-        let_end(player);
+        let_end(player, turn_s);
         return;
     }
     size_t done = (size_t)json_number(answer, "calls", 0);
@@ -202,10 +84,11 @@ static void play(struct player *players, size_t count, size_t calls) {
 
 /* Start an agent and hear that it is ready; return the median of its warm-up, 0 where it is not. */
 static size_t prepare_player(struct player *player, const char *job) {
-    start(player, job);
-    const char *ready = hear(player);
+    start_player(player, command, words, job);
+    player->left = calls_of_each;
+    const char *ready = hear(player, turn_s);
     player->out = ready == NULL;
-    if (ready == NULL) let_end(player);
+    if (ready == NULL) let_end(player, turn_s);
     return ready == NULL ? 0 : (size_t)json_number(ready, "median_ns", 1);
 }
 
@@ -219,15 +102,16 @@ static bool perform(struct player *players, const char *const *jobs, size_t coun
         struct player *player = &players[order[i]];
         size_t median_ns = prepare_player(player, jobs[order[i]]);
         if (median_ns > slowest_ns) slowest_ns = median_ns;
-        fits = count == 1 || median_ns > 0 || !lacked_memory(player);
+        fits = count == 1 || median_ns > 0 || !lacked_memory(player, turn_s);
     }
     *block_calls = calls_per_block(slowest_ns);
     if (fits) play(players, count, *block_calls);
-    for (size_t i = 0; i < count && fits; i++) fits = count == 1 || !players[i].ended || !lacked_memory(&players[i]);
+    for (size_t i = 0; i < count && fits; i++)
+        fits = count == 1 || !players[i].ended || !lacked_memory(&players[i], turn_s);
     for (size_t i = 0; i < count; i++) {
         if (players[i].ended) continue;
         if (fits && tell(&players[i], "{\"end\": true}\n"))
-            let_end(&players[i]);
+            let_end(&players[i], turn_s);
         else
             kill_player(&players[i]);
     }
@@ -299,10 +183,12 @@ int conduct(const char *job_path) {
     char *job = read_file(job_path), *result = json_string(json_member(job, "result"));
     char *seed = json_string(json_member(job, "seed"));
     words = read_strings(job, "command", command, sizeof command / sizeof *command - 2);
-    size_t count = read_strings(job, "jobs", jobs, MAX_TENSORS), old = read_strings(job, "results", results, MAX_TENSORS);
+    size_t count = read_strings(job, "jobs", jobs, MAX_TENSORS),
+           old = read_strings(job, "results", results, MAX_TENSORS);
     calls_of_each = (size_t)json_number(job, "calls", 1);
     turn_s = json_number(job, "turn_s", 1);
-    if (result == NULL || seed == NULL || words == 0 || count == 0) fail("job", "the job lacks result, seed, command or jobs");
+    if (result == NULL || seed == NULL || words == 0 || count == 0)
+        fail("job", "the job lacks result, seed, command or jobs");
     die_with_parent(true);
     signal(SIGPIPE, SIG_IGN);
     unlink(result);
@@ -316,7 +202,8 @@ int conduct(const char *job_path) {
         block_calls = least < block_calls || i == 0 ? least : block_calls;
     }
     struct text told = {0};
-    append(&told, "{\"schema\": 1, \"together\": %s, \"block_calls\": %zu", together ? "true" : "false", block_calls);
+    append(&told, "{\"schema\": 1, \"together\": %s, \"block_calls\": %zu", together ? "true" : "false",
+           block_calls);
     append(&told, ", \"cpu_s\": %.9g, \"agents\": [", cpu_s());
     for (size_t i = 0; i < count; i++) append_outcome(&told, &players[i], i == 0);
     append(&told, "]}\n");

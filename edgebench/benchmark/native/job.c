@@ -21,14 +21,16 @@ static void check_keys(const char *text, const struct job *job) {
                                          "warmup_s", "min_warmup_calls", "max_s", "calls"};
     struct text missing = {0};
     for (size_t i = 0; i < (job->accuracy ? 5 : job->turns ? 8 : 9); i++)
-        if (json_member(text, needed[i]) == NULL) append(&missing, "%s%s", missing.length ? ", " : "", needed[i]);
+        if (json_member(text, needed[i]) == NULL)
+            append(&missing, "%s%s", missing.length ? ", " : "", needed[i]);
     if (missing.length > 0) fail("job", "the job lacks %s", missing.bytes);
 }
 
 void read_job(const char *path, struct job *job) {
     char *text = read_file(path);
     job->result = json_string(json_member(text, "result"));
-    if (json_number(text, "schema", 0) != 1) fail("job", "the job has schema %g, this runner knows 1", json_number(text, "schema", 0));
+    if (json_number(text, "schema", 0) != 1)
+        fail("job", "the job has schema %g, this runner knows 1", json_number(text, "schema", 0));
     char *mode = json_string(json_member(text, "mode"));
     job->accuracy = mode != NULL && strcmp(mode, "accuracy") == 0;
     job->turns = mode != NULL && strcmp(mode, "turns") == 0;

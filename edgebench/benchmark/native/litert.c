@@ -1,8 +1,5 @@
-/* LiteRT through its C interface (CompiledModel), found by name in the shared library at run time.
-
-   The interface: the headers under litert/c of google-ai-edge/LiteRT, as from release 2.1.6, when models came to
-   be made within an environment. Threads are told as the runtime's own options for the CPU are: the identifier
-   "xnnpack" with lines of TOML. */
+/* LiteRT with one model in it, through the interface that litert_interface.h describes. */
+#include "litert_interface.h"
 #include "runner.h"
 
 #include <dlfcn.h>
@@ -10,62 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPU = 1, READ = 0, WRITE = 1, DEEPEST = 8 };
-
-/* What the interface passes by value or in memory. */
-struct layout {
-    unsigned rank : 7, has_strides : 1;
-    int32_t dims[DEEPEST];
-    uint32_t strides[DEEPEST];
-};
-struct ranked {
-    int element;
-    struct layout layout;
-};
-
-/* The functions: X(name in the library without `LiteRt`, its arguments). Each returns 0 or an error's number. */
-#define FUNCTIONS(X)                                                                                   \
-    X(CreateEnvironment, (int, const void *, void **))                                                 \
-    X(CreateModelFromFile, (void *, const char *, void **))                                            \
-    X(CreateModelFromFd, (void *, int, size_t, size_t, void **)) /* not called: tells the release */   \
-    X(CreateOptions, (void **))                                                                        \
-    X(SetOptionsHardwareAccelerators, (void *, int))                                                   \
-    X(CreateOpaqueOptions, (const char *, void *, void (*)(void *), void **))                          \
-    X(AddOpaqueOptions, (void *, void *))                                                              \
-    X(CreateCompiledModel, (void *, void *, void *, void **))                                          \
-    X(CompiledModelIsFullyAccelerated, (void *, bool *))                                               \
-    X(CompiledModelResizeInputTensor, (void *, size_t, size_t, const int *, size_t))                   \
-    X(GetModelSignature, (void *, size_t, void **))                                                    \
-    X(GetSignatureSubgraph, (void *, void **))                                                         \
-    X(GetNumSignatureInputs, (void *, size_t *))                                                       \
-    X(GetNumSignatureOutputs, (void *, size_t *))                                                      \
-    X(GetSignatureInputName, (void *, size_t, const char **))                                          \
-    X(GetSignatureInputTensorByIndex, (void *, size_t, void **))                                       \
-    X(GetSignatureOutputTensorByIndex, (void *, size_t, void **))                                      \
-    X(GetSubgraphInput, (void *, size_t, void **))                                                     \
-    X(GetSubgraphOutput, (void *, size_t, void **))                                                    \
-    X(GetTensorName, (void *, const char **))                                                          \
-    X(GetTensorIndex, (void *, uint32_t *))                                                            \
-    X(GetTensorTypeId, (void *, int *))                                                                \
-    X(GetRankedTensorType, (void *, struct ranked *))                                                  \
-    X(GetCompiledModelInputTensorLayout, (void *, size_t, size_t, struct layout *))                    \
-    X(GetCompiledModelOutputTensorLayouts, (void *, size_t, size_t, struct layout *, bool))            \
-    X(GetCompiledModelInputBufferRequirements, (void *, size_t, size_t, void **))                      \
-    X(GetCompiledModelOutputBufferRequirements, (void *, size_t, size_t, void **))                     \
-    X(CreateManagedTensorBufferFromRequirements, (void *, const struct ranked *, void *, void **))     \
-    X(LockTensorBuffer, (void *, void **, int))                                                        \
-    X(UnlockTensorBuffer, (void *))                                                                    \
-    X(RunCompiledModel, (void *, size_t, size_t, void **, size_t, void **))
-
-#define MEMBER(name, arguments) int(*name) arguments;
-static struct { FUNCTIONS(MEMBER) } litert;
-
 /* A tensor of the model, its buffer, and its place in the signature. */
 struct place {
     void *buffer;
     struct tensor form;
     size_t index;
 };
+static struct litert litert;
 static void *environment, *compiled, *signature;
 static size_t inputs, outputs, slots;
 static struct place in[MAX_TENSORS], out[MAX_TENSORS];
@@ -78,10 +26,13 @@ static const char *meaning(int failed) {
         int number;
         const char *words;
     } errors[] = {
-        {1, "invalid argument"}, {2, "memory allocation failure"}, {3, "runtime failure"},
-        {4, "missing input tensor"}, {5, "unsupported"}, {6, "not found"}, {8, "wrong version"},
-        {500, "file error"}, {501, "invalid flatbuffer"}, {502, "dynamic loading"}, {503, "serialization"},
-        {504, "compilation"}, {1001, "invalid type"}, {1002, "invalid graph"},
+        {1, "invalid argument"},     {2, "memory allocation failure"},
+        {3, "runtime failure"},      {4, "missing input tensor"},
+        {5, "unsupported"},          {6, "not found"},
+        {8, "wrong version"},        {500, "file error"},
+        {501, "invalid flatbuffer"}, {502, "dynamic loading"},
+        {503, "serialization"},      {504, "compilation"},
+        {1001, "invalid type"},      {1002, "invalid graph"},
     };
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (errors[i].number == failed) return errors[i].words;
@@ -96,10 +47,12 @@ static void open_library(struct engine *engine, const struct job *job) {
     if (job->avoid != NULL) fail("model", "%s, and the native runner has no other interface", job->avoid);
     void *library = dlopen(job->library, RTLD_NOW | RTLD_LOCAL), *symbol;
     if (library == NULL) fail("runtime_missing", "litert is not here: %s", dlerror());
-    snprintf(engine->version, sizeof engine->version, "%s", job->library_version == NULL ? "unknown" : job->library_version);
-#define FIND(name, arguments)                                                                           \
-    symbol = dlsym(library, "LiteRt" #name);                                                            \
-    if (symbol == NULL) fail("runtime_missing", "%s has no LiteRt" #name ": LiteRT 2.1.6 or later is needed", job->library); \
+    snprintf(engine->version, sizeof engine->version, "%s",
+             job->library_version == NULL ? "unknown" : job->library_version);
+#define FIND(name, arguments)                                                                                \
+    symbol = dlsym(library, "LiteRt" #name);                                                                 \
+    if (symbol == NULL)                                                                                      \
+        fail("runtime_missing", "%s has no LiteRt" #name ": LiteRT 2.1.6 or later is needed", job->library); \
     memcpy(&litert.name, &symbol, sizeof symbol);
     FUNCTIONS(FIND)
     check(litert.CreateEnvironment(0, NULL, &environment), "runtime_missing", "litert");
@@ -115,7 +68,8 @@ static void load(struct engine *engine, const struct job *job) {
     check(litert.SetOptionsHardwareAccelerators(options, CPU), "model", "options");
     check(litert.CreateOpaqueOptions("xnnpack", toml.bytes, free, &cpu), "model", "options");
     check(litert.AddOpaqueOptions(options, cpu), "model", "options");
-    check(litert.CreateCompiledModel(environment, model, options, &compiled), "model", "the model cannot be loaded");
+    check(litert.CreateCompiledModel(environment, model, options, &compiled), "model",
+          "the model cannot be loaded");
     check(litert.GetModelSignature(model, 0, &signature), "model", "the model's signature");
     check(litert.CompiledModelIsFullyAccelerated(compiled, &whole), "model", "the model's coverage");
     snprintf(engine->coverage, sizeof engine->coverage, "%s",
@@ -138,13 +92,15 @@ static size_t find_place(void *tensor, size_t count, int (*by_index)(void *, siz
     fail("model", "the model's first signature does not have all inputs and outputs of its graph");
 }
 
-/* The signature's input that goes by `name`, as its own name or its tensor's; `inputs` where there is none. */
+/* The signature's input that goes by `name`, as its own name or its tensor's; `inputs` where there is none.
+ */
 static size_t find_name(const char *name, bool tensors) {
     for (size_t i = 0; i < inputs; i++) {
         void *tensor;
         const char *known = "";
         check(litert.GetSignatureInputTensorByIndex(signature, i, &tensor), "model", "an input");
-        check(tensors ? litert.GetTensorName(tensor, &known) : litert.GetSignatureInputName(signature, i, &known),
+        check(tensors ? litert.GetTensorName(tensor, &known)
+                      : litert.GetSignatureInputName(signature, i, &known),
               "model", "an input's name");
         if (strcmp(known, name) == 0) return i;
     }
@@ -192,7 +148,8 @@ static struct ranked type_of(size_t index, int (*by_index)(void *, size_t, void 
 
 static struct tensor form_from(const struct ranked *type) {
     struct tensor form = {.dtype = dtype_of_litert(type->element), .rank = (int)type->layout.rank};
-    if (form.dtype == NULL) fail("model", "a tensor has elements of type %d, which are not known here", type->element);
+    if (form.dtype == NULL)
+        fail("model", "a tensor has elements of type %d, which are not known here", type->element);
     for (int i = 0; i < form.rank; i++) form.dims[i] = type->layout.dims[i];
     form.bytes = count_bytes(&form);
     return form;
@@ -205,12 +162,15 @@ static void resize(size_t index, const struct tensor *given) {
     int dims[MAX_RANK];
     for (unsigned i = 0; i < type.layout.rank; i++) is_free = is_free || type.layout.dims[i] < 1;
     for (int i = 0; i < given->rank; i++) dims[i] = (int)given->dims[i];
-    if (is_free) check(litert.CompiledModelResizeInputTensor(compiled, 0, index, dims, (size_t)given->rank), "input", "an input's size");
+    if (is_free)
+        check(litert.CompiledModelResizeInputTensor(compiled, 0, index, dims, (size_t)given->rank), "input",
+              "an input's size");
 }
 
 static void make_buffer(struct place *place, struct ranked *type, void *requirements) {
     place->form = form_from(type);
-    check(litert.CreateManagedTensorBufferFromRequirements(environment, type, requirements, &place->buffer), "model", "a buffer");
+    check(litert.CreateManagedTensorBufferFromRequirements(environment, type, requirements, &place->buffer),
+          "model", "a buffer");
 }
 
 static size_t arrange(struct engine *engine, const struct job *job, const struct column *columns) {
@@ -219,24 +179,30 @@ static size_t arrange(struct engine *engine, const struct job *job, const struct
     (void)engine;
     check(litert.GetNumSignatureInputs(signature, &inputs), "model", "the inputs");
     check(litert.GetNumSignatureOutputs(signature, &outputs), "model", "the outputs");
-    if (inputs > MAX_TENSORS || outputs > MAX_TENSORS) fail("model", "the model has over %d inputs or outputs", MAX_TENSORS);
+    if (inputs > MAX_TENSORS || outputs > MAX_TENSORS)
+        fail("model", "the model has over %d inputs or outputs", MAX_TENSORS);
     if (inputs != job->input_count) return inputs;
     order_places(job);
     for (size_t i = 0; i < inputs; i++) resize(in[i].index, &columns[i].row);
-    check(litert.GetCompiledModelOutputTensorLayouts(compiled, 0, outputs, layouts, true), "model", "the outputs");
+    check(litert.GetCompiledModelOutputTensorLayouts(compiled, 0, outputs, layouts, true), "model",
+          "the outputs");
     for (size_t i = 0; i < inputs; i++) {
         struct ranked type = type_of(in[i].index, litert.GetSignatureInputTensorByIndex);
-        check(litert.GetCompiledModelInputTensorLayout(compiled, 0, in[i].index, &type.layout), "model", "an input");
-        check(litert.GetCompiledModelInputBufferRequirements(compiled, 0, in[i].index, &needs), "model", "an input");
+        check(litert.GetCompiledModelInputTensorLayout(compiled, 0, in[i].index, &type.layout), "model",
+              "an input");
+        check(litert.GetCompiledModelInputBufferRequirements(compiled, 0, in[i].index, &needs), "model",
+              "an input");
         make_buffer(&in[i], &type, needs);
         in_buffers[in[i].index] = in[i].buffer;
         if (!same_form(&in[i].form, &columns[i].row))
-            fail("input", "the input is %s, the model takes %s", form_of(&columns[i].row), form_of(&in[i].form));
+            fail("input", "the input is %s, the model takes %s", form_of(&columns[i].row),
+                 form_of(&in[i].form));
     }
     for (size_t i = 0; i < outputs; i++) {
         struct ranked type = type_of(out[i].index, litert.GetSignatureOutputTensorByIndex);
         type.layout = layouts[out[i].index];
-        check(litert.GetCompiledModelOutputBufferRequirements(compiled, 0, out[i].index, &needs), "model", "an output");
+        check(litert.GetCompiledModelOutputBufferRequirements(compiled, 0, out[i].index, &needs), "model",
+              "an output");
         make_buffer(&out[i], &type, needs);
         out_buffers[out[i].index] = out[i].buffer;
         kept[i] = allocate(out[i].form.bytes);
@@ -287,8 +253,9 @@ static size_t answer(struct tensor *answers) {
 }
 
 struct engine litert_engine = {
-    .timed = "LiteRtRunCompiledModel: inputs written into the runtime's buffers before the clock starts, outputs "
-             "read out of them after it stops",
+    .timed =
+        "LiteRtRunCompiledModel: inputs written into the runtime's buffers before the clock starts, outputs "
+        "read out of them after it stops",
     .provider = "CompiledModel CPU (XNNPACK)",
     .open = open_library,
     .load = load,

@@ -76,7 +76,8 @@ static double waited_s(void) {
         char path[64], content[128];
         unsigned long long ran, ready;
         snprintf(path, sizeof path, "/proc/self/task/%.20s/schedstat", task->d_name);
-        bool told = read_small(path, content, sizeof content) && sscanf(content, "%llu %llu", &ran, &ready) == 2;
+        bool told =
+            read_small(path, content, sizeof content) && sscanf(content, "%llu %llu", &ran, &ready) == 2;
         waited = told ? waited + (double)ready / 1e9 : -1;
     }
     closedir(tasks);
@@ -84,11 +85,13 @@ static double waited_s(void) {
 }
 
 struct usage take_usage(void) {
-    struct usage usage = {.wall_s = (double)now_ns() / 1e9, .waited_s = waited_s(), .total = -1, .stolen = -1};
+    struct usage usage = {
+        .wall_s = (double)now_ns() / 1e9, .waited_s = waited_s(), .total = -1, .stolen = -1};
     char content[512];
     unsigned long long t[8];
     if (read_small("/proc/stat", content, sizeof content) &&
-        sscanf(content, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", t, t + 1, t + 2, t + 3, t + 4, t + 5, t + 6, t + 7) == 8) {
+        sscanf(content, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", t, t + 1, t + 2, t + 3, t + 4, t + 5,
+               t + 6, t + 7) == 8) {
         usage.stolen = (double)t[7];
         usage.total = 0;
         for (int i = 0; i < 8; i++) usage.total += (double)t[i];
@@ -125,7 +128,8 @@ void append_strain(struct text *meta, const struct usage *before, const struct u
     double wall = since.wall_s - idle->wall_s;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     append_share(meta, "wait_share", after.waited_s >= 0, since.waited_s - idle->waited_s, wall);
-    append_share(meta, "steal_share", after.total >= 0, since.stolen - idle->stolen, since.total - idle->total);
+    append_share(meta, "steal_share", after.total >= 0, since.stolen - idle->stolen,
+                 since.total - idle->total);
     append(meta, ", \"load_average\": %.9g, \"wall_s\": %.9g", load, wall);
     append(meta, ", \"cpu_s\": %.9g", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 }

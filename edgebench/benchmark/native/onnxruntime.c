@@ -61,8 +61,8 @@ static void *environment, *session, *memory_info;
 static size_t inputs, outputs, slots;
 static const struct column *taken;
 static char *input_names[MAX_TENSORS], *output_names[MAX_TENSORS];
-static void **values;                /* values[slot * inputs + input] */
-static void *given[MAX_TENSORS];     /* the outputs of a call */
+static void **values;            /* values[slot * inputs + input] */
+static void *given[MAX_TENSORS]; /* the outputs of a call */
 
 static const char *message_of(status failed) {
     return ((const char *(*)(status))api[GET_ERROR_MESSAGE])(failed);
@@ -83,15 +83,18 @@ static void check_table(void) {
     void *value = NULL, *form = NULL, *data = NULL;
     size_t rank = 0;
     int type = 0, tensor = 0;
-    right = right && CALL(CREATE_CPU_MEMORY_INFO, (int, int, void **), ARENA_ALLOCATOR, MEMORY_DEFAULT, &memory_info) == NULL &&
-            CALL(CREATE_TENSOR_WITH_DATA, (void *, void *, size_t, const int64_t *, size_t, int, void **), memory_info,
-                 &element, sizeof element, shape, 2, 1, &value) == NULL &&
+    right = right &&
+            CALL(CREATE_CPU_MEMORY_INFO, (int, int, void **), ARENA_ALLOCATOR, MEMORY_DEFAULT,
+                 &memory_info) == NULL &&
+            CALL(CREATE_TENSOR_WITH_DATA, (void *, void *, size_t, const int64_t *, size_t, int, void **),
+                 memory_info, &element, sizeof element, shape, 2, 1, &value) == NULL &&
             CALL(IS_TENSOR, (void *, int *), value, &tensor) == NULL && tensor == 1 &&
             CALL(GET_TENSOR_MUTABLE_DATA, (void *, void **), value, &data) == NULL && data == &element &&
             CALL(GET_TENSOR_TYPE_AND_SHAPE, (void *, void **), value, &form) == NULL &&
             CALL(GET_TENSOR_ELEMENT_TYPE, (void *, int *), form, &type) == NULL && type == 1 &&
             CALL(GET_DIMENSIONS_COUNT, (void *, size_t *), form, &rank) == NULL && rank == 2 &&
-            CALL(GET_DIMENSIONS, (void *, int64_t *, size_t), form, dims, 2) == NULL && dims[0] == 1 && dims[1] == 1;
+            CALL(GET_DIMENSIONS, (void *, int64_t *, size_t), form, dims, 2) == NULL && dims[0] == 1 &&
+            dims[1] == 1;
     if (!right) fail("runtime_missing", "the library's table of functions is not that of ONNX Runtime");
     ((void (*)(void *))api[RELEASE_TENSOR_TYPE_AND_SHAPE_INFO])(form);
     ((void (*)(void *))api[RELEASE_VALUE])(value);
@@ -108,9 +111,11 @@ static void open_library(struct engine *engine, const struct job *job) {
     const struct base *base = get_base();
     snprintf(engine->version, sizeof engine->version, "%s", base->get_version());
     api = base->get_api(1);
-    if (api == NULL) fail("runtime_missing", "ONNX Runtime %s has no version 1 of its interface", engine->version);
+    if (api == NULL)
+        fail("runtime_missing", "ONNX Runtime %s has no version 1 of its interface", engine->version);
     check_table();
-    check(CALL(CREATE_ENV, (int, const char *, void **), LOG_ERROR, "edgebench", &environment), "runtime_missing", "onnxruntime");
+    check(CALL(CREATE_ENV, (int, const char *, void **), LOG_ERROR, "edgebench", &environment),
+          "runtime_missing", "onnxruntime");
 }
 
 static void load(struct engine *engine, const struct job *job) {
@@ -120,7 +125,8 @@ static void load(struct engine *engine, const struct job *job) {
     check(CALL(SET_INTRA_OP_NUM_THREADS, (void *, int), options, job->threads), "model", "threads");
     check(CALL(SET_INTER_OP_NUM_THREADS, (void *, int), options, 1), "model", "threads");
     check(CALL(SET_SESSION_LOG_SEVERITY_LEVEL, (void *, int), options, LOG_ERROR), "model", "log level");
-    check(CALL(CREATE_SESSION, (void *, const char *, void *, void **), environment, job->model, options, &session),
+    check(CALL(CREATE_SESSION, (void *, const char *, void *, void **), environment, job->model, options,
+               &session),
           "model", "the model cannot be loaded");
 }
 
@@ -132,7 +138,8 @@ static size_t ask_names(int count_place, int name_place, char **names) {
     check(CALL(count_place, (void *, size_t *), session, &count), "model", "the model's tensors");
     if (count > MAX_TENSORS) fail("model", "the model has over %d inputs or outputs", MAX_TENSORS);
     for (size_t i = 0; i < count; i++)
-        check(CALL(name_place, (void *, size_t, void *, char **), session, i, allocator, &names[i]), "model", "a name");
+        check(CALL(name_place, (void *, size_t, void *, char **), session, i, allocator, &names[i]), "model",
+              "a name");
     return count;
 }
 
@@ -161,8 +168,9 @@ static void prepare(size_t count, void *const *memory) {
     values = allocate(slots * inputs * sizeof *values);
     for (size_t i = 0; i < slots * inputs; i++) {
         const struct tensor *form = &taken[i % inputs].row;
-        check(CALL(CREATE_TENSOR_WITH_DATA, (void *, void *, size_t, const int64_t *, size_t, int, void **), memory_info,
-                   memory[i], form->bytes, form->dims, (size_t)form->rank, form->dtype->onnxruntime, &values[i]),
+        check(CALL(CREATE_TENSOR_WITH_DATA, (void *, void *, size_t, const int64_t *, size_t, int, void **),
+                   memory_info, memory[i], form->bytes, form->dims, (size_t)form->rank,
+                   form->dtype->onnxruntime, &values[i]),
               "input", "an input");
     }
 }
@@ -175,7 +183,8 @@ static _Noreturn void refuse(status failed) {
 static size_t measure(int64_t *latency, size_t count, int64_t deadline) {
     run_function *run = (run_function *)api[RUN];
     void (*release)(void *) = (void (*)(void *))api[RELEASE_VALUE];
-    const char *const *takes = (const char *const *)input_names, *const *gives = (const char *const *)output_names;
+    const char *const *takes = (const char *const *)input_names, *const *gives =
+                                                                     (const char *const *)output_names;
     for (size_t done = 0, slot = 0; done < count; done++) {
         const void *const *feed = (const void *const *)&values[slot * inputs];
         int64_t start = now_ns();
@@ -204,7 +213,8 @@ static void describe(void *value, struct tensor *output) {
     check(CALL(GET_TENSOR_ELEMENT_TYPE, (void *, int *), form, &type), "model", "an output");
     check(CALL(GET_DIMENSIONS_COUNT, (void *, size_t *), form, &rank), "model", "an output");
     output->dtype = dtype_of_onnxruntime(type);
-    if (output->dtype == NULL || rank > MAX_RANK) fail("model", "an output of element type %d, rank %zu: not known here", type, rank);
+    if (output->dtype == NULL || rank > MAX_RANK)
+        fail("model", "an output of element type %d, rank %zu: not known here", type, rank);
     output->rank = (int)rank;
     check(CALL(GET_DIMENSIONS, (void *, int64_t *, size_t), form, output->dims, rank), "model", "an output");
     ((void (*)(void *))api[RELEASE_TENSOR_TYPE_AND_SHAPE_INFO])(form);
@@ -227,8 +237,9 @@ static size_t answer(struct tensor *answers) {
 }
 
 struct engine onnxruntime_engine = {
-    .timed = "OrtApi::Run: input tensors ready in memory before the clock starts; the outputs' allocation and "
-             "release are inside",
+    .timed =
+        "OrtApi::Run: input tensors ready in memory before the clock starts; the outputs' allocation and "
+        "release are inside",
     .provider = "CPUExecutionProvider",
     .coverage = "every node",
     .open = open_library,

@@ -4,9 +4,9 @@
        runner --conduct job.json   let several jobs' calls be timed in turn, as conductor.py does
        runner --probe              print what this is, as JSON
 
-   It needs a C library and the runtime's shared library, which the job names as `library`, with its version as
-   `library_version` for runtimes that do not tell theirs. Jobs, results, kinds of errors and exit statuses are
-   agent.py's. Inputs are C-ordered .npy files of numbers in this machine's byte order. */
+   It needs a C library and the runtime's shared library, which the job names as `library`, with its version
+   as `library_version` for runtimes that do not tell theirs. Jobs, results, kinds of errors and exit statuses
+   are agent.py's. Inputs are C-ordered .npy files of numbers in this machine's byte order. */
 #include "runner.h"
 
 #include <errno.h>
@@ -68,7 +68,8 @@ static size_t read_columns(struct column *columns) {
 }
 
 static void copy_row(const struct column *columns, size_t count, size_t row, void **memory) {
-    for (size_t i = 0; i < count; i++) memcpy(memory[i], columns[i].data + row * columns[i].row.bytes, columns[i].row.bytes);
+    for (size_t i = 0; i < count; i++)
+        memcpy(memory[i], columns[i].data + row * columns[i].row.bytes, columns[i].row.bytes);
 }
 
 /* Memory for the inputs of `slots` calls, filled with the first rows. */
@@ -92,7 +93,8 @@ static void **set_up(struct engine *engine, const struct column *columns, size_t
     engine->load(engine, &job);
     int64_t load_ns = now_ns() - start;
     size_t takes = engine->arrange(engine, &job, columns);
-    if (takes != job.input_count) fail("input", "the model takes %zu inputs, given %zu", takes, job.input_count);
+    if (takes != job.input_count)
+        fail("input", "the model takes %zu inputs, given %zu", takes, job.input_count);
     void **memory = lay_out(columns, takes, slots);
     engine->prepare(slots, memory);
     engine->measure(&first_ns, 1, INT64_MAX);
@@ -123,12 +125,14 @@ static void keep(struct array *arrays, const struct tensor *answers, size_t coun
             array->form.data = allocate(rows * answers[i].bytes);
         }
         if (!same_form(&array->form, &answers[i]))
-            fail("input", "output %zu of row %zu is %s, that of row 0 %s", i, row, form_of(&answers[i]), form_of(&array->form));
+            fail("input", "output %zu of row %zu is %s, that of row 0 %s", i, row, form_of(&answers[i]),
+                 form_of(&array->form));
         memcpy((char *)array->form.data + row * answers[i].bytes, answers[i].data, answers[i].bytes);
     }
 }
 
-static size_t take_answers(struct engine *engine, const struct column *columns, void **memory, struct array *arrays) {
+static size_t take_answers(struct engine *engine, const struct column *columns, void **memory,
+                           struct array *arrays) {
     struct tensor answers[MAX_TENSORS];
     size_t count = 0;
     for (size_t row = 0; row < columns[0].rows; row++) {
@@ -153,7 +157,8 @@ static void tell(struct text *meta, const struct engine *engine, size_t rows) {
     append_bytes(meta, "steady_rss_bytes", status_bytes("VmRSS"));
     struct utsname system;
     char words[400] = "unknown";
-    if (uname(&system) == 0) snprintf(words, sizeof words, "%s-%s-%s", system.sysname, system.release, system.machine);
+    if (uname(&system) == 0)
+        snprintf(words, sizeof words, "%s-%s-%s", system.sysname, system.release, system.machine);
     append_string(meta, "system", words);
 }
 

@@ -2,10 +2,6 @@
 #ifndef EDGEBENCH_RUNNER_H
 #define EDGEBENCH_RUNNER_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* cores, and POSIX beside C11 */
-#endif
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,30 +23,9 @@ static inline int64_t now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* --- turns.c, conductor.c ----------------------------------------------------------------------- */
-
-struct engine;
-struct job;
-struct array;
-struct usage;
-struct text;
-
-/* Calls that take `warmup_s`, and then those that `min_warmup_calls` lacks. Return how many. */
-size_t warm_up(struct engine *engine, const struct job *job, size_t rows, int64_t **timings);
-struct array timings(const char *name, const int64_t *latency, size_t count);
-/* Time blocks of calls as a conductor orders them; add to `idle` what passed between them. */
-size_t take_turns(struct engine *engine, const struct job *job, size_t rows, struct array *arrays,
-                  struct text *meta, struct usage *idle);
-/* Give the conductor an answer in one line. */
-void reply(const struct text *line);
-/* Keep standard output for answers: what a runtime prints must not be taken for one. */
-void keep_replies(void);
-/* Let a job's agents, each `command` with a job's path, time their calls in turn; return the exit status. */
-int conduct(const char *job_path);
-
 /* --- text.c: JSON, in and out ----------------------------------------------------------------- */
 
-/* The value of `key` in the object at `object`, NULL where it has none. All of these fail where it is not JSON. */
+/* The value of `key` in the object at `object`, NULL where it has none. These fail where it is not JSON. */
 const char *json_member(const char *object, const char *key);
 /* A copy of the string at `value`, NULL where it is no string. */
 char *json_string(const char *value);
@@ -165,5 +140,20 @@ struct engine {
     size_t (*answer)(struct tensor *outputs);
 };
 extern struct engine onnxruntime_engine, litert_engine;
+
+/* --- turns.c, conductor.c ----------------------------------------------------------------------- */
+
+/* Calls that take `warmup_s`, and then those that `min_warmup_calls` lacks. Return how many. */
+size_t warm_up(struct engine *engine, const struct job *job, size_t rows, int64_t **timings);
+struct array timings(const char *name, const int64_t *latency, size_t count);
+/* Time blocks of calls as a conductor orders them; add to `idle` what passed between them. */
+size_t take_turns(struct engine *engine, const struct job *job, size_t rows, struct array *arrays,
+                  struct text *meta, struct usage *idle);
+/* Give the conductor an answer in one line. */
+void reply(const struct text *line);
+/* Keep standard output for answers: what a runtime prints must not be taken for one. */
+void keep_replies(void);
+/* Let a job's agents, each `command` with a job's path, time their calls in turn; return the exit status. */
+int conduct(const char *job_path);
 
 #endif
