@@ -264,8 +264,8 @@ def _resident(handle: int) -> Optional[float]:
 
 def profile(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str, Any]) -> Dict[str, Any]:
     """Return what the runtime's profiler says of each operator, plain and profiled calls in turns."""
-    if job["runtime"] != "onnxruntime":
-        raise agent.JobError("profile", "this runtime offers no profile of its operators")
+    if job["runtime"] == "litert":
+        return _profile_litert(runtime, columns, job, meta)
     feeds, calls = _feeds(runtime, columns), int(job["calls"])
     twin, session = _profiled_twin(runtime, job)
     bound = _feeds(twin, columns)
@@ -284,6 +284,27 @@ def profile(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[st
         events.unlink()
     meta.update(tool="ONNX Runtime's profiler", resolution_ns=1000)
     return dict(arrays, plain_ns=np.array(plain, np.int64), profiled_ns=np.array(profiled, np.int64))
+
+
+def _profile_litert(
+    runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Return the profile of a model in LiteRT; its plain calls are those of CompiledModel."""
+    litert = importlib.import_module("agent_litert")
+    if not isinstance(runtime, agent.CompiledLiteRt) or len(columns) > 1:
+        raise agent.JobError(
+            "profile", "LiteRT's profiler is used for models of one input in CompiledModel alone"
+        )
+    feeds, plain = _feeds(runtime, columns), [0] * int(job["calls"])
+    agent._warm_up(runtime, feeds, job, NEVER)
+    runtime.measure(feeds, plain, NEVER)
+    rows = [[np.array(column[row]) for column in columns] for row in range(len(columns[0]))]
+    try:
+        arrays = litert.profile(job["model"], int(job["threads"]), rows, int(job["calls"]))
+    except litert.ProfilerError as err:
+        raise agent.JobError("profile", str(err)) from err
+    meta.update(tool="LiteRT's profiler", resolution_ns=1000, operators=arrays.pop("operators"))
+    return dict(arrays, plain_ns=np.array(plain, np.int64))
 
 
 def _profiled_twin(runtime: Any, job: Dict[str, Any]) -> Tuple[Any, Any]:

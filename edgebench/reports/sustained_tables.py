@@ -98,6 +98,6 @@ def _profile_note(run: ProfileRun, found: OperatorTimes) -> str:
     shown = f" The {OPERATORS_SHOWN} longest of {len(found.operators)} are shown." if rest > 0 else ""
     return (
         f"{run.tool}, {run.calls} calls, times cut to {run.resolution_ns / 1e3:g} µs; a call takes "
-        f"{number(run.plain_ns / 1e3)} µs, with the profiler {number(run.profiled_ns / 1e3)} µs, of which "
-        f"{100 * found.covered:.0f} % are in operators.{shown}"
+        f"{number(run.plain_ns / 1e3)} µs, with the profiler {number(run.profiled_ns / 1e3)} µs; of the "
+        f"graph's own time {100 * found.covered:.0f} % are in operators.{shown}"
     )

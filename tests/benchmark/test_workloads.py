@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from fidelity_models import Network, write_onnx, write_tflite
 
+from edgebench.benchmark import agent_litert
 from edgebench.benchmark.evidence import Measurement
 from edgebench.benchmark.evidence_files import read_evidence
 from edgebench.benchmark.raw_files import read_columns
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.runner import benchmark
 from edgebench.benchmark.workloads.asked import WorkloadsAsked
-from edgebench.benchmark.workloads.measuring import AGENT_WORKLOADS
+from edgebench.benchmark.workloads.measuring import AGENT_LITERT, AGENT_WORKLOADS
+from edgebench.benchmark.workloads.profiles import operator_times
 from edgebench.exporters.inspect import adopt
 from edgebench.workload_options import parse_workloads
 
@@ -136,16 +140,66 @@ def test_operators_add_up_to_their_calls(measure: Measure, tmp_path: Path) -> No
     assert run.calls == whole.sum() == 200
     assert "Conv" in set(columns["type"])
     assert (~whole).sum() == run.operators * run.calls
-    share = columns["duration_ns"][~whole].sum() / columns["duration_ns"][whole].sum()
-    assert 0.3 < share <= 1
+    assert 0.3 < operator_times(columns).covered <= 1
     assert run.plain_ns < run.profiled_ns
 
 
-def test_a_runtime_without_a_profiler_says_so(measure: Measure) -> None:
-    """LiteRT's packages profile no operators: that is told, and the rest is measured."""
-    measured = measure(parse_workloads(profile=True), tflite=True)
-    assert measured.workloads.unavailable[0].what == "profile of the operators"
+def test_litert_is_profiled_through_its_c_interface(measure: Measure, tmp_path: Path) -> None:
+    """Each operator of a TFLite file has its time, convolutions the most, and all fit into the calls."""
+    run = measure(parse_workloads(profile=True), tflite=True).workloads.profiles[0]
+    columns = read_columns(tmp_path / "run" / run.raw, ("call", "operator", "type", "duration_ns"))
+    times = operator_times(columns)
+    assert run.tool == "LiteRT's profiler"
+    assert run.calls == 200
+    assert times.operators[0].type == "Convolution"
+    assert 0 < times.covered <= 1
+
+
+def test_a_model_that_cannot_be_profiled_says_why(tmp_path: Path) -> None:
+    """A model of two inputs has no profile with LiteRT; the reason is told and its sessions are measured."""
+    path = tmp_path / "two.tflite"
+    _write_two_inputs(path)
+    asked = parse_workloads(profile=True)
+    request = BenchmarkRequest(((adopt(path), path),), tmp_path / "run", workloads=asked, **QUICK)  # type: ignore[arg-type]
+    measured = benchmark(request).measurements[0]
     assert measured.sessions
+    absent = [(one.what, "one input" in one.why) for one in measured.workloads.unavailable]
+    assert absent == [("profile of the operators", True)]
+
+
+def _write_two_inputs(path: Path) -> None:
+    """Write a TFLite file that adds two vectors of four numbers."""
+    model = schema.ModelT()
+    model.version, model.buffers = 3, [schema.BufferT()]
+    graph = schema.SubGraphT()
+    graph.tensors = []
+    for name in ("a", "b", "sum"):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, [1, 4], schema.TensorType.FLOAT32, 0
+        graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0, 1], [2]
+    operator.builtinOptionsType, operator.builtinOptions = (
+        schema.BuiltinOptions.AddOptions,
+        schema.AddOptionsT(),
+    )
+    graph.inputs, graph.outputs, graph.operators = [0, 1], [2], [operator]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.ADD
+    code.version = 1
+    model.subgraphs, model.operatorCodes = [graph], [code]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+
+
+@pytest.mark.parametrize(("kind", "tag"), [(3, 1), (8, 0)])
+def test_events_of_another_layout_are_not_believed(kind: int, tag: int) -> None:
+    """An event whose type is none, or whose name lies nowhere, ends the profile with that reason."""
+    events = np.zeros((1, 13), np.uint64)
+    events[0, :2] = tag, kind
+    with pytest.raises(agent_litert.ProfilerError, match="another way"):
+        agent_litert._operators(events)
 
 
 def test_what_was_measured_is_kept(measure: Measure, tmp_path: Path) -> None:
@@ -156,12 +210,13 @@ def test_what_was_measured_is_kept(measure: Measure, tmp_path: Path) -> None:
     assert measure(asked).workloads == first.workloads
 
 
-def test_the_agents_second_file_is_for_old_pythons_and_stands_alone() -> None:
-    """agent_workloads.py parses as Python 3.8 and imports the standard library, numpy and agent.py alone."""
-    tree = ast.parse(AGENT_WORKLOADS.read_text(encoding="utf-8"), feature_version=(3, 8))
+@pytest.mark.parametrize("path", [AGENT_WORKLOADS, AGENT_LITERT], ids=lambda path: path.name)
+def test_the_agents_other_files_are_for_old_pythons_and_stand_alone(path: Path) -> None:
+    """They parse as Python 3.8 and import the standard library, numpy and agent.py alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
     names = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert names - set(sys.stdlib_module_names) == {"numpy"}
+    assert {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) == {"numpy"}
 
 
 def test_energy_is_told_or_the_reason_why_not(measure: Measure) -> None:

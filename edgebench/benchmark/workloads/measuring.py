@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgebench.benchmark.raw_files import Columns
 
 AGENT_WORKLOADS = Path(__file__).parents[1] / "agent_workloads.py"
+AGENT_LITERT = AGENT_WORKLOADS.with_name("agent_litert.py")
 _SLACK_S = 300.0
 _WARMUP_S = 0.25
 
@@ -66,7 +67,12 @@ class Bench:
         relative = f"samples/{files.file_stem(self.artifact.id)}.{name}.parquet"
         group = self.grouping(batch)
         settings = {"warmup_s": _WARMUP_S, "min_warmup_calls": request.min_warmup_calls, **settings}
-        asked = {**settings, "batch": group.batch, "name": name, "program": sha256_path(AGENT_WORKLOADS)}
+        asked = {
+            **settings,
+            "batch": group.batch,
+            "name": name,
+            "program": [sha256_path(path) for path in (AGENT_WORKLOADS, AGENT_LITERT)],
+        }
         data = request.data.fingerprint if request.data else "random"
         job = measurer.job_hash(self.artifact, {**asked, "data": data, "seed": request.seed})
         known = read_record(request.out / relative, kind, job=job)

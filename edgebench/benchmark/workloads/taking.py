@@ -13,7 +13,7 @@ from edgebench.artifact import Artifact
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.workloads import steps
 from edgebench.benchmark.workloads.asked import ScenarioAsked, WorkloadsAsked
-from edgebench.benchmark.workloads.measuring import AGENT_WORKLOADS, Bench
+from edgebench.benchmark.workloads.measuring import AGENT_LITERT, AGENT_WORKLOADS, Bench
 from edgebench.benchmark.workloads.metering import find_meters
 from edgebench.benchmark.workloads.records import (
     LoadRun,
@@ -40,7 +40,8 @@ def measure_workloads(
     """
     if asked == WorkloadsAsked(duration_s=asked.duration_s, window_s=asked.window_s):
         return {}
-    measurer.host.send(AGENT_WORKLOADS, AGENT_WORKLOADS.name)
+    for program in (AGENT_WORKLOADS, AGENT_LITERT):
+        measurer.host.send(program, program.name)
     meters = find_meters(measurer.host.device, measurer.watch.root)
     taken = [_Taken(Bench(measurer, asked, artifact, model, meters)) for artifact, model in artifacts]
     for index in range(measurer.request.sessions):
