@@ -119,7 +119,7 @@ exec 5>&1
 { while [ $# -ge 4 ]; do
     if set_one "$1" "$2" "$4" y; then echo "set$tab$2" >&5; else echo "not$tab$2" >&5; fi; shift 4
   done
-  echo prepared >&5; exec 5>&-; cat >/dev/null
+  echo prepared >&5; exec 5>&-; cat 2>&1 >/dev/null # its standard error keeps the pipe open
 } | $(command -v setsid) sh -c "$restore" sh "$root" "$journal" wait >/dev/null 2>&1 5>&-
 """
 )

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_governors_are_set_and_put_back(bench: Bench) -> None:
     governors = policies(root, CLUSTERS, governor="schedutil")
     with prepared(device, silent, root=str(root)) as notes:
         assert notes == GOVERNED
+        time.sleep(1)  # time enough for a restorer that does not wait
         assert _values(governors) == ["performance"] * 2
         assert Path(journal_of(device)).exists()
     assert _values(governors) == ["schedutil"] * 2
@@ -94,6 +96,7 @@ def test_a_killed_host_puts_everything_back(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOST, str(tmp_path)], stdout=subprocess.PIPE) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == b"ready\n"
+        time.sleep(1)
         assert _values(governors) == ["performance"] * 2
         os.kill(host.pid, signal.SIGKILL)
         assert wait_until(lambda: _values(governors) == ["schedutil"] * 2)
