@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from models.small_onnx import save_classifier
 from processes import Ended, broken_off, edgebench, fails, interrupt, kill_parent, processes_of, wait_until
+from tiny_pipelines import run_folders, write_onnx_pipeline
 
 from edgebench import api
 from edgebench.benchmark.evidence import Evidence, Validity
@@ -153,3 +154,26 @@ def test_options_that_do_not_fit(more: tuple[str, ...], words: str, tmp_path: Pa
     fails(tmp_path, "benchmark", "m.onnx", *more, words=words)
     assert not list(tmp_path.glob("runs/*/*/samples"))
     assert os.listdir(tmp_path)  # noqa: PTH208 - the test's own files
+
+
+def test_a_pipeline_goes_on_until_its_gates_are_decided(tmp_path: Path) -> None:
+    """`benchmark.until_decided` in a pipeline: looks are made, and its gates were written down before."""
+    write_onnx_pipeline(tmp_path, gates="gates: [size <= 1B]")
+    keys = ("benchmark.until_decided=true", "benchmark.max_time=5m", "export.precisions=[fp32]")
+    done = edgebench("run", "p.yaml", *keys, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    (run,) = run_folders(tmp_path)
+    found = api.read_evidence(run).looks
+    assert found is not None
+    assert (found.made, found.stop) == ((5,), Stop.DECIDED)
+    assert api.read_verdict(run).declaration.declared is Declared.BEFORE
+    fails(
+        tmp_path, "run", "p.yaml", "benchmark.max_time=soon", words="benchmark.max_time 'soon' is not a span"
+    )
+
+
+def test_several_devices_are_not_measured_until_decided(tmp_path: Path) -> None:
+    """Each device needs as many sessions as it needs: one command each is asked for."""
+    prepare(tmp_path, FAR)
+    devices = ("--device", "local:cpu", "--device", "ssh://orin-1")
+    fails(tmp_path, *call(*devices), words="--until-decided measures on one device")

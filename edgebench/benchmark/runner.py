@@ -17,6 +17,7 @@ from edgebench import __version__
 from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
+from edgebench.benchmark.clocks import clock_notes
 from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.noise import load_noise
@@ -164,6 +165,7 @@ class _Run:
         return self.request.sessions if self.rounds is None else self.rounds.looks.due
 
     def _evidence(self, findings: Sequence[_Findings]) -> Evidence:
+        begun = [[session.started_utc for session in finding.sessions] for finding in findings]
         return Evidence(
             name=self.request.name,
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -173,7 +175,7 @@ class _Run:
             skipped=self.request.skipped,
             seed=self.request.seed,
             environment=dict(self.measurer.host.packages),
-            notes=(*self.request.notes, *self.notes, *_notes(self.request)),
+            notes=(*self.request.notes, *self.notes, *_notes(self.request), *clock_notes(begun)),
             criteria=self.request.criteria,
             looks=None if self.rounds is None else self.rounds.looks,
         )

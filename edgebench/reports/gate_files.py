@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgebench.config import read_yaml
 from edgebench.errors import ConfigError, InputError
-from edgebench.reports.gate_words import confidence_of, device_patterns, parse_gate
+from edgebench.reports.contradictions import check_contradictions
+from edgebench.reports.gate_words import confidence_of, device_patterns, parse_gate, read_gate
 from edgebench.reports.gates import DEFAULT_CONFIDENCE, Gate
 from edgebench.reports.question_words import nearest
 
@@ -40,15 +42,16 @@ class GateItem(Protocol):
 def gates_from_config(items: Sequence[str | Mapping[str, Any] | GateItem]) -> tuple[Gate, ...]:
     """Return the gates of a pipeline: words, or records with gate, confidence and on.
 
-    Raises ConfigError, naming the gate, for words that are not understood.
+    Raises ConfigError, naming the gate, for words that are not understood, and for two that contradict.
     """
+    _check_together(items)
     return tuple(_from_item(item) for item in items)
 
 
 def load_gates(path: Path) -> tuple[Gate, ...]:
     """Return the gates of a YAML file: a list, or a mapping with the key `gates`.
 
-    Raises ConfigError, naming the line, for what is not understood.
+    Raises ConfigError, naming the line, for what is not understood, and for two gates that contradict.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -62,6 +65,10 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
         data, keys = data.get("gates"), ("gates",)
     if not isinstance(data, list) or not data:
         raise ConfigError(f"{path}: holds no gates", hint="write a list, as in `- p99 <= 50ms`")
+    try:
+        _check_together(data)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err.message}", hint=err.hint) from err
     gates = []
     for index, item in enumerate(data):
         try:
@@ -72,9 +79,18 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _from_item(item: object) -> Gate:
+def _check_together(items: Sequence[object]) -> None:
+    """Raise ConfigError for two gates that contradict each other, whatever else is wrong with either."""
+    drafts = []
+    for item in items:
+        with contextlib.suppress(ConfigError):  # it is told of by itself
+            drafts.append(_from_item(item, read_gate))
+    check_contradictions(drafts)
+
+
+def _from_item(item: object, read: Callable[[str], Gate] = parse_gate) -> Gate:
     if isinstance(item, str):
-        return parse_gate(item)
+        return read(item)
     if isinstance(item, Mapping):
         _check_keys(item, _ITEM_KEYS)
         words, confidence, on, devices = (item.get(key) for key in _ITEM_KEYS)
@@ -82,7 +98,7 @@ def _from_item(item: object) -> Gate:
         words, confidence, on, devices = (getattr(item, key, None) for key in _ITEM_KEYS)
     if not isinstance(words, str):
         raise ConfigError(f"{item!r} is not a gate", hint="as in `p99 <= 50ms`")
-    gate = parse_gate(words)
+    gate = read(words)
     if confidence is not None and gate.confidence == DEFAULT_CONFIDENCE:
         gate = replace(gate, confidence=confidence_of(confidence))
     if on is not None:

@@ -20,13 +20,7 @@ def parse_gate(text: str) -> Gate:
 
     Raises ConfigError, with the nearest valid word, for anything else.
     """
-    found = _FORM.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(f"gate {text!r} is not understood", hint=_form_hint(text))
-    try:
-        gate = _gate(found)
-    except ConfigError as err:
-        raise ConfigError(f"gate {text!r}: {err.message}", hint=err.hint) from err
+    gate = read_gate(text)
     if gate.operator.is_floor != more_is_better(gate.question, gate.operator):
         turned = replace(gate, operator=_TURNED[gate.operator])
         raise ConfigError(
@@ -34,6 +28,17 @@ def parse_gate(text: str) -> Gate:
             hint=f"did you mean `{turned}`?",
         )
     return gate
+
+
+def read_gate(text: str) -> Gate:
+    """Return the gate that words describe, also where it would pass what is worse. Raises ConfigError."""
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"gate {text!r} is not understood", hint=_form_hint(text))
+    try:
+        return _gate(found)
+    except ConfigError as err:
+        raise ConfigError(f"gate {text!r}: {err.message}", hint=err.hint) from err
 
 
 def more_is_better(question: Question, told: Operator) -> bool:
