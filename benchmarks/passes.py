@@ -36,7 +36,7 @@ from edgebench.exporters.graph_ranges import RangesJob, find_ranges
 from edgebench.exporters.quantizers import QuantizationJob
 from edgebench.exporters.source import open_source
 
-WITHOUT = (Pass.ROUND, Pass.EQUALIZE, Pass.FLOAT_ENDS, Pass.SUMMAND_RANGES)
+WITHOUT = (Pass.ROUND, Pass.EQUALIZE, Pass.FLOAT_ENDS)
 RECIPES: dict[str, Collection[Pass]] = {
     "all": ALL_PASSES,
     "none": frozenset(),

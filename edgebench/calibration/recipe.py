@@ -16,8 +16,6 @@ class Pass(enum.StrEnum):
     """What layer normalization gives is weighed against the weights that read it."""
     ROUND = "round"
     """Weights are rounded by what they multiply, biases take the mean of the error."""
-    SUMMAND_RANGES = "summand-ranges"
-    """Ranges leave out what a ReLU behind a sum throws away."""
 
 
 ALL_PASSES = frozenset(Pass)

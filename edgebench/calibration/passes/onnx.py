@@ -19,7 +19,7 @@ from edgebench.calibration.passes.equalize import equalize
 from edgebench.calibration.passes.layers import Layer, layers
 from edgebench.calibration.passes.moments import moments
 from edgebench.calibration.passes.onnx_ends import float_ends
-from edgebench.calibration.passes.ranges import measured_ranges, summand_ranges
+from edgebench.calibration.passes.ranges import measured_ranges
 from edgebench.calibration.passes.rounding import round_weights
 from edgebench.calibration.passes.smooth import Balanced, balance
 from edgebench.calibration.passes.sums import SAMPLES, in_parts
@@ -69,11 +69,10 @@ def adapt(
     if Pass.BALANCE in passes and attends(model):
         balanced = balance(model, _quantized(model, floats), samples, bits=bits)
     rounded = _quantized(balanced.model, floats) if Pass.ROUND in passes else []
-    summands = summand_ranges(model, samples, method) if Pass.SUMMAND_RANGES in passes else {}
     return Adapted(
         model=adapt_weights(balanced.model, rounded, samples, bits=bits),
         unrounded=balanced.model,
-        ranges={**measured_ranges(model, moved, samples, method), **summands, **balanced.ranges},
+        ranges={**measured_ranges(model, moved, samples, method), **balanced.ranges},
         floats=floats,
         scaled=(*moved, *balanced.scaled),
     )

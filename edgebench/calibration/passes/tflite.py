@@ -18,7 +18,6 @@ from edgebench.calibration.passes.rounding import round_matrix
 from edgebench.calibration.passes.sums import SAMPLES, Moments, Sums, in_parts
 from edgebench.calibration.passes.tflite_equalize import equalize
 from edgebench.calibration.passes.tflite_layers import TfliteLayer, layers, read_matrix, write_matrix
-from edgebench.calibration.passes.tflite_ranges import summand_ranges
 from edgebench.calibration.passes.windows import vectors
 from edgebench.calibration.recipe import ALL_PASSES, Pass
 from edgebench.calibration.tflite_graph import TfliteGraph
@@ -66,8 +65,7 @@ def adapt(
             changed, moved = equalize(model, samples, top=_TOP, floats=floats)
             equal = Path(folder) / "equal.tflite"
             equal.write_bytes(changed)
-        summands = summand_ranges(equal, samples, method) if Pass.SUMMAND_RANGES in passes else {}
-        ranges = {**_ranges(equal, moved, samples, method), **summands}
+        ranges = _ranges(equal, moved, samples, method)
         content = equal.read_bytes()
         found = layers(TfliteGraph(content)) if Pass.ROUND in passes else []
         rounded = [layer for layer in found if layer.given not in floats]
