@@ -34,7 +34,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-agent = importlib.import_module("agent")  # the file beside this one, on every device
+# On a device this file may be a link into a cache, whose folder Python would search in place of this one.
+sys.path.insert(0, str(Path(__file__).absolute().parent))
+agent = importlib.import_module("agent")
 
 BLOCK = 1 << 15
 BLOCK_NS = 250_000_000

@@ -79,6 +79,29 @@ def files_there(tmp_path: Path) -> list[Path]:
     return sorted(path for path in found if path.name.partition(".")[0] != "lock")
 
 
+def test_workloads_are_measured_there(far: Far, model: Path, tmp_path: Path) -> None:
+    """Throughput, arrivals, a cold load and a profile are measured on the device, by files sent to it."""
+    out = tmp_path / "run"
+    api.benchmark(
+        [model],
+        device=far.name,
+        sessions=1,
+        calls=20,
+        batches="4",
+        scenario=["server=900ms@900qps"],
+        duration="200ms",
+        load="cold",
+        profile=True,
+        out=out,
+    )
+    workloads = api.read_evidence(out).measurements[0].workloads
+    assert [run.process.timing.batch for run in workloads.throughput] == [4]
+    assert workloads.scenarios[0].queries >= 459
+    assert workloads.loads[0].resident_share in {0.0, 1.0}
+    assert workloads.profiles[0].operators >= 2
+    assert {one.what for one in workloads.unavailable} <= {"energy"}
+
+
 @OVER_BOTH
 def test_a_benchmark_over_a_link_gives_the_same_evidence(
     far: Far, model: Path, data: Path, tmp_path: Path
