@@ -149,17 +149,27 @@ def _others(before: Readings, after: Readings, used: Sequence[int], cpu_s: float
     """Yield the share of the cores' time that others took: of those in use where bound, else of all."""
     if before.uptime_s is None or after.uptime_s is None:
         return
-    begin = {core.core: core.busy_s for core in before.cores}
-    worked = [
-        core.busy_s - start
-        for core in _used(after, used)
-        if core.busy_s is not None and (start := begin.get(core.core)) is not None
-    ]
     passed = after.uptime_s - before.uptime_s
-    if worked and passed >= _LEAST_S:
-        share = max(sum(worked) - cpu_s, 0.0) / (len(worked) * passed)
-        bound = 0 < len(used) < len(after.cores)
-        yield Condition("others_on_its_cores" if bound else "others_share", share)
+    own, worked = {core.core for core in _used(after, used)}, _worked_s(before, after)
+    if passed < _LEAST_S or not own & set(worked):
+        return
+    mine = [worked[core] for core in own if core in worked]
+    share = max(sum(mine) - cpu_s, 0.0) / (len(mine) * passed)
+    bound = 0 < len(used) < len(after.cores)
+    yield Condition("others_on_its_cores" if bound else "others_share", share)
+    beside = {other for core in _used(after, used) for other in core.siblings} - own
+    if bound and beside & set(worked):
+        yield Condition("others_beside", max(worked.get(core, 0.0) for core in beside) / passed)
+
+
+def _worked_s(before: Readings, after: Readings) -> dict[int, float]:
+    """Return for how long each core worked between two readings."""
+    begin = {core.core: core.busy_s for core in before.cores}
+    return {
+        core.core: core.busy_s - start
+        for core in after.cores
+        if core.busy_s is not None and (start := begin.get(core.core)) is not None
+    }
 
 
 def _memory(before: Readings, after: Readings) -> Iterator[Condition]:

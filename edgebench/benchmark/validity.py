@@ -67,6 +67,13 @@ THRESHOLDS = {
     "others_on_its_cores": Threshold(
         0.10, 0.50, "others kept its cores busy for {percent:.0f} % of the time", disturbs=True
     ),
+    # The other thread of the same physical core halves its caches and takes up to half of its units.
+    "others_beside": Threshold(
+        0.10,
+        NEVER,
+        "others kept the other thread of its core busy for {percent:.0f} % of the time",
+        disturbs=True,
+    ),
     # Elsewhere they share caches, memory and the boost of the clock: no time is lost, but it varies.
     "others_share": Threshold(0.25, NEVER, "others kept {percent:.0f} % of the machine's cores busy"),
     # With less than a tenth free the kernel drops files from memory, with 2 % it stalls for every page.

@@ -19,7 +19,8 @@ class Core:
     """One core of the processor; None where the system does not tell.
 
     busy_s: seconds since the start in which it was not idle. clock_mhz: now. limit_mhz, floor_mhz: between
-    which the governor may choose now. highest_mhz: what the hardware can do.
+    which the governor may choose now. highest_mhz: what the hardware can do. siblings: the other threads of
+    the same physical core.
     """
 
     core: int
@@ -30,6 +31,7 @@ class Core:
     highest_mhz: float | None = None
     governor: str | None = None
     driver: str | None = None
+    siblings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

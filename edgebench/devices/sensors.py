@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.devices import sensors_boards as boards
 from edgebench.devices import sensors_heat as heat
+from edgebench.devices.clusters import core_list
 from edgebench.devices.readings import Core, Readings
 from edgebench.devices.sysfs import SysFiles, read_files, whole
 
@@ -36,6 +37,7 @@ _PATTERNS = (
             "scaling_driver",
         )
     ),
+    f"{_CPUS}/topology/thread_siblings_list",
     *heat.PATTERNS,
     *(f"{_BATTERY}/*/{name}" for name in ("type", "scope", "capacity", "status")),
     *boards.PATTERNS,
@@ -113,7 +115,13 @@ def _core(files: SysFiles, core: int, busy_s: float | None) -> Core:
         highest_mhz=mhz["cpuinfo_max_freq"],
         governor=files.text(f"{folder}/scaling_governor"),
         driver=files.text(f"{folder}/scaling_driver"),
+        siblings=_siblings(files, core),
     )
+
+
+def _siblings(files: SysFiles, core: int) -> tuple[int, ...]:
+    listed = files.text(f"sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    return tuple(other for other in core_list(listed or "") if other != core)
 
 
 def _busy_s(files: SysFiles) -> dict[int, float]:

@@ -164,6 +164,17 @@ def test_other_cores_are_not_looked_at() -> None:
     assert assessed(after=replace(AFTER, cores=other)).validity is Validity.VALID
 
 
+def test_others_beside_its_core_disturb() -> None:
+    """Where a core has two threads, others on the second one take from the first."""
+    first, second = replace(WORKED[0], siblings=(2,)), replace(CORES[2], busy_s=103.0, siblings=(0,))
+    beside = (first, CORES[1], second, CORES[3])
+    found = assessed(after=replace(AFTER, cores=beside))
+    reason = "others kept the other thread of its core busy for 30 % of the time"
+    assert found == Assessment(Validity.DEGRADED, (reason,), (reason,))
+    elsewhere = (first, replace(CORES[1], busy_s=103.0), CORES[2], CORES[3])
+    assert assessed(after=replace(AFTER, cores=elsewhere)).validity is Validity.VALID
+
+
 def test_others_elsewhere_are_said_and_disturb_no_time() -> None:
     """A process that may use all cores loses none to others at work there; that they worked is said."""
     loaded = tuple(replace(core, busy_s=107.05) for core in CORES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from devices.conftest import Bench
-from devices.sys_trees import BOOT, cooling, jetson_orin, off, phone, pi_5, tool, write, zone
+from devices.sys_trees import BOOT, cooling, jetson_orin, off, phone, pi_5, system, tool, write, zone
 
 from edgebench.devices.local import LocalDevice
 from edgebench.devices.readings import Core, Readings, Temperature
@@ -121,6 +121,15 @@ def test_processors_without_zones_are_read(tmp_path: Path) -> None:
         Temperature("coretemp Package id 0", 61.0, 100.0),
         Temperature("k10temp Tctl", 55.5, 90.0),
     )
+
+
+def test_the_threads_of_a_core_are_known(tmp_path: Path) -> None:
+    """Cores 0 and 2 are threads of one physical core: each has the other for a sibling."""
+    system(tmp_path, cores=3, memory_kib=1000)
+    for core, siblings in {0: "0,2", 1: "1", 2: "0,2"}.items():
+        folder = f"sys/devices/system/cpu/cpu{core}/topology"
+        write(tmp_path, {f"{folder}/thread_siblings_list": siblings})
+    assert [core.siblings for core in _read(tmp_path).cores] == [(2,), (), (0,)]
 
 
 def test_a_processors_own_count_of_throttling_is_read(tmp_path: Path) -> None:
