@@ -39,7 +39,7 @@ _LINK = (
 _CLEAR = (
     f"{CANCEL}"
     'rm -rf "$2"; cd "$1/files" || exit 0; '
-    "find .. -name '*.part' -mmin +60 -exec rm -f {} +; "
+    "find .. -name '*.part' $4 -exec rm -f {} +; "
     "find ../runs -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +; "
     "total=0; ls -t | while read -r file; do "
     'size=$(du -k "$file"); total=$((total + ${size%%[!0-9]*})); '
@@ -82,13 +82,14 @@ class RemoteCache:
         self._checked.add(digest)
         return digest
 
-    def clear(self, workspace: PurePosixPath, *, quota_kib: int = QUOTA_KIB) -> None:
+    def clear(self, workspace: PurePosixPath, *, quota_kib: int = QUOTA_KIB, alone: bool = False) -> None:
         """End a workspace's job and remove both, what broken runs left, and what is over the quota.
 
-        Raises DeviceError.
+        alone: nobody else can be sending, so that parts are of broken runs; else those are that are older
+        than an hour. Raises DeviceError.
         """
         if workspace.parent == self.root / "runs":
-            self._sh(_CLEAR, self.root, workspace, quota_kib)
+            self._sh(_CLEAR, self.root, workspace, quota_kib, "" if alone else "-mmin +60")
 
     def _link(self, kept: PurePosixPath, remote: PurePosixPath, digest: str) -> bool:
         """Return whether the cache had the file, and `remote` is a name for it now."""

@@ -39,6 +39,7 @@ class RemoteDevice:
     named_python: str | None = None
     folder: PurePosixPath | None = None
     _cache: RemoteCache | None = field(default=None, init=False)
+    _held: bool = field(default=False, init=False)
     _jobs: Jobs | None = field(default=None, init=False)
     _python: str | None = field(default=None, init=False)
 
@@ -77,12 +78,16 @@ class RemoteDevice:
         self.run(["true"], timeout_s=SHORT_S)  # a phone that comes back from a cut is awaited here
         with self.transport.held(argv, step="waiting for the device") as lines:
             await_turn(lines, self.uri, progress, wait_s)
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
 
     def clear(self, workspace: PurePosixPath) -> None:
         """Remove a workspace, if the machine still answers; else a later run's end removes it."""
         with contextlib.suppress(DeviceError):
-            self.cache().clear(workspace)
+            self.cache().clear(workspace, alone=self._held)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
         """Run a command to its end, as `Transport` says."""

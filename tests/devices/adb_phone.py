@@ -21,6 +21,7 @@ from devices.adb_services import run_old_shell, run_shell_v2, sync
 from devices.adb_wire import Link, Stream
 from devices.relay import Relay, relay
 from devices.ssh_server import free_port
+from processes import wait_until
 
 ENABLE = "make device-tools, which installs adb, enables this test"
 LIMIT_S = 60
@@ -114,11 +115,18 @@ def attached(phone: Phone, own: dict[str, str]) -> Iterator[Attached]:
     """Yield a phone that the server has connected to, through a relay."""
     with relay(phone.start()) as link:
         serial = f"127.0.0.1:{link.port}"
-        adb(["connect", serial], own)
+        said: list[str] = []
+        assert wait_until(lambda: _connects(serial, own, said)), said
         try:
             yield Attached(phone, link, serial)
         finally:
             adb(["disconnect", serial], own)
+
+
+def _connects(serial: str, own: dict[str, str], said: list[str]) -> bool:
+    """Return whether the server reached a phone, allowed in or not; `said` grows by what adb says."""
+    said.append(adb(["connect", serial], own))
+    return any(words in said[-1] for words in ("connected to", "failed to authenticate"))
 
 
 def adb(argv: list[str], own: dict[str, str]) -> str:

@@ -23,6 +23,7 @@ from edgebench.benchmark.evidence_files import load_answers, load_samples
 from edgebench.devices.local import LocalDevice
 from edgebench.devices.registry import open_device
 from edgebench.errors import DeviceError
+from edgebench.progress import silent
 
 OVER_BOTH = pytest.mark.parametrize("far", ["ssh", "adb"], indirect=True)
 
@@ -148,6 +149,20 @@ def test_the_cache_keeps_to_its_quota(far: Far, tmp_path: Path) -> None:
         os.utime(path, (time.time() - age, time.time() - age))
     device.cache().clear(workspace, quota_kib=80)
     assert sorted(path.read_bytes()[:3] for path in files_there(tmp_path)) == [b"new", b"use"]
+
+
+@OVER_BOTH
+def test_who_holds_the_device_removes_the_parts_of_broken_runs(far: Far, tmp_path: Path) -> None:
+    """A part that a killed host left goes with the next run's end; without the lease it may be another's."""
+    device = open_device(far.name)
+    workspace = device.workspace(tmp_path)
+    part = tmp_path / "there" / "edgebench" / "files" / ".x.part"
+    part.touch()
+    device.clear(workspace)
+    assert part.exists()
+    with device.lease(silent):
+        device.clear(device.workspace(tmp_path))
+    assert not part.exists()
 
 
 def test_an_interpreter_that_is_not_there_is_named(there: str, model: Path, tmp_path: Path) -> None:
