@@ -43,10 +43,5 @@ def write_results(places: Sequence[Path], out: Path) -> int:
 
 def results_text(places: Sequence[Path]) -> str:
     """Return the table of `results_frame` as CSV. Raises InputError as that does."""
-    import io
-
-    from edgebench.reports.frames import write_results_csv
-
-    text = io.StringIO()
-    write_results_csv(places, text)
-    return text.getvalue()
+    text: str = results_frame(places).to_csv(index=False)
+    return text

@@ -30,7 +30,8 @@ def write_raw(path: Path, columns: Columns, record: object, *, job: str, key: st
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     metadata = {_METADATA: encode_json({"job": job, key: record})}
     with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        # one row group: its columns are read as arrays without another copy
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, row_group_size=max(1, len(table)))
 
 
 def read_record(path: Path, kind: type[Record], *, job: str, key: str = "run") -> Record | None:
@@ -59,6 +60,26 @@ def read_columns(path: Path, names: Sequence[str], optional: Sequence[str] = ())
         with pq.ParquetFile(path) as file:  # read_table loads pyarrow.dataset first: 0.25 s
             there = [name for name in optional if name in file.schema_arrow.names]
             table = file.read(columns=[*names, *there])
-        return {name: table[name].to_numpy() for name in (*names, *there)}
+        columns = {name: table[name] for name in (*names, *there)}
+        return {name: _array(column) for name, column in columns.items()}
     except (OSError, KeyError, pa.ArrowInvalid) as err:
         raise InputError(f"{path}: the timings cannot be read: {err}") from err
+
+
+def _array(column: Any) -> NDArray[Any]:
+    """Return a column as an array, which is not a copy, and not to be written, where it lies in one piece.
+
+    Not by pyarrow's own to_numpy where that can be helped: it imports pandas first, a third of a second.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    array: NDArray[Any]
+    if whole.null_count or not (pa.types.is_primitive(whole.type)):
+        array = whole.to_numpy(zero_copy_only=False)
+    elif pa.types.is_boolean(whole.type):
+        array = np.from_dlpack(whole.cast(pa.uint8())).view(np.bool_)
+    else:
+        array = np.from_dlpack(whole)
+    return array

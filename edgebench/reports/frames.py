@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import InputError
 from edgebench.reports.results import COLUMNS, MeasuredArtifact, Results, read_results
@@ -18,7 +19,8 @@ RESULTS = "results.json"
 RUN_COLUMNS = ("run", "name", "created_utc", "decision", "format", "precision", "validity")
 """What stands before the columns of a run's own table: the folder, and what is known of run and artifact."""
 
-_REPEATED = (*RUN_COLUMNS, "artifact", "device", "quantity", "unit")
+_REPEATED = frozenset({"artifact", "device", "quantity", "unit"})
+_NUMBERS = {"value": "float64", "lower": "float64", "upper": "float64", "confidence": "float64", "n": "int64"}
 
 
 def judged_runs(places: Sequence[Path]) -> Iterator[Path]:
@@ -40,32 +42,25 @@ def judged_runs(places: Sequence[Path]) -> Iterator[Path]:
             raise InputError(f"{place}: {why}", hint="edgebench report judges a run")
 
 
-def result_rows(places: Sequence[Path]) -> Iterator[tuple[Any, ...]]:
-    """Yield RUN_COLUMNS and COLUMNS of each figure of each run. Raises InputError, naming a broken file."""
-    for folder in judged_runs(places):
-        yield from _rows(str(folder), read_results(folder))
+@dataclass(slots=True)
+class _Gathered:
+    """Columns as they grow. runs: what is known of each run, once. counts: how many rows it has."""
+
+    runs: list[tuple[str, str, str]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    artifacts: list[tuple[str | None, str, str, str]] = field(default_factory=list)
+    rows: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def add(self, folder: Path, results: Results) -> None:
+        known = {(a.artifact, a.device): _known(a) for a in results.artifacts}
+        self.runs.append((str(folder), results.name, results.created_utc))
+        self.counts.append(len(results.rows))
+        self.artifacts += [known[row.artifact, row.device] for row in results.rows]
+        for name, column in self.rows.items():
+            column.extend(map(attrgetter(name), results.rows))
 
 
-def _rows(folder: str, results: Results) -> Iterator[tuple[Any, ...]]:
-    known = {(a.artifact, a.device): _known(a) for a in results.artifacts}
-    start = (folder, results.name, results.created_utc)
-    for r in results.rows:
-        yield (
-            *start,
-            *known[r.artifact, r.device],
-            r.artifact,
-            r.device,
-            r.quantity,
-            r.value,
-            r.lower,
-            r.upper,
-            r.unit,
-            r.confidence,
-            r.n,
-        )
-
-
-def _known(artifact: MeasuredArtifact) -> tuple[str | None, ...]:
+def _known(artifact: MeasuredArtifact) -> tuple[str | None, str, str, str]:
     return artifact.decision, artifact.format, artifact.precision, artifact.validity
 
 
@@ -75,21 +70,20 @@ def results_frame(places: Sequence[Path]) -> pd.DataFrame:
     Text that repeats is categorical; value, lower and upper are float64, NaN where there is none. Raises
     InputError for a folder without a judged run, and for a broken file.
     """
+    import numpy as np
     import pandas as pd
 
-    columns = (*RUN_COLUMNS, *COLUMNS)
-    values: Iterable[Sequence[Any]] = zip(*result_rows(places), strict=True)
-    frame = pd.DataFrame(dict(zip(columns, values, strict=False)), columns=list(columns))
-    frame = frame.astype(dict.fromkeys(("value", "lower", "upper", "confidence"), "float64"))
-    return frame.astype(dict.fromkeys(_REPEATED, "category"))
-
-
-def write_results_csv(places: Sequence[Path], stream: TextIO) -> int:
-    """Write the figures of all judged runs at or below these folders as CSV; return how many rows."""
-    writer = csv.writer(stream, lineterminator="\n")
-    count = 0
-    for count, row in enumerate(result_rows(places), start=1):
-        if count == 1:
-            writer.writerow((*RUN_COLUMNS, *COLUMNS))
-        writer.writerow(["" if cell is None else cell for cell in row])
-    return count
+    gathered = _Gathered()
+    for folder in judged_runs(places):
+        gathered.add(folder, read_results(folder))
+    of_run = np.repeat(np.arange(len(gathered.runs)), gathered.counts)
+    columns: dict[str, Any] = {}
+    for name, told in zip(RUN_COLUMNS, zip(*gathered.runs, strict=True), strict=False):
+        codes, names = pd.factorize(np.array(told, dtype=object))
+        columns[name] = pd.Categorical.from_codes(codes[of_run], categories=names)
+    codes, kinds = pd.factorize(pd.Series(gathered.artifacts, dtype=object))
+    for place, name in enumerate(RUN_COLUMNS[len(columns) :]):
+        columns[name] = pd.Categorical(np.array([kind[place] for kind in kinds], dtype=object)[codes])
+    for name, values in gathered.rows.items():
+        columns[name] = pd.Categorical(values) if name in _REPEATED else np.array(values, _NUMBERS[name])
+    return pd.DataFrame(columns)
