@@ -83,21 +83,26 @@ def benchmark(
     gates: criteria to write down before the measurement. until_decided: take sessions until they, or the
     edge checklist, are decided, on one device and for `max_time` at most, 10m where None; a call on the same
     folder goes on.
-    runner: who makes the calls there, `python`, `native`, or `auto`: native on phones without Python.
+    runner: who makes the calls there, `python`, `native`, or `auto`: native on phones without Python; or a
+    tool for the device, as in `benchmark_model=/path` or `onnxruntime_perf_test=/path`.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
     StorageError where `out` holds a finished measurement.
     """
     from edgebench import deciding
     from edgebench.benchmark.evidence_files import check_unmeasured
     from edgebench.benchmark.metric_choice import choose_metric, labels_for
-    from edgebench.benchmark.programs import parse_runner
+    from edgebench.benchmark.programs import Runner, parse_runner
     from edgebench.benchmark.request import BenchmarkRequest
+    from edgebench.benchmark.tools import parse_tool
     from edgebench.exporters.inspect import open_artifact
     from edgebench.pipeline import arithmetic_notes, default_baseline
     from edgebench.pipeline_run import new_run_folder
     from edgebench.storage import folder_lock, sweep_parts
     from edgebench.workload_options import parse_workloads
 
+    tool = parse_tool(runner)
+    if tool is not None and until_decided:
+        raise ConfigError("--until-decided: not with a tool as runner", hint="ask for more --sessions")
     workloads = parse_workloads(
         batches=batches,
         throughput_threads=throughput_threads,
@@ -139,11 +144,14 @@ def benchmark(
         wait_s=parse_duration(wait, "--wait") if wait else None,
         workloads=workloads,
         metric=chosen,
-        runner=parse_runner(runner),
+        runner=Runner.AUTO if tool else parse_runner(runner),
     )
     with folder_lock(folder):
         sweep_parts(folder)
-        if until_decided and criteria is not None:
+        if tool is not None:
+            check_unmeasured(folder)
+            deciding.measure_by_tool(request, devices, criteria, tool, progress)
+        elif until_decided and criteria is not None:
             deciding.measure_until_decided(request, devices, criteria, max_s, progress, again=True)
         else:
             check_unmeasured(folder)

@@ -13,6 +13,7 @@ from edgebench.benchmark.fleet import benchmark_on
 from edgebench.benchmark.looks import Stop
 from edgebench.benchmark.runner import benchmark
 from edgebench.benchmark.stopping import Until, check_same, settings
+from edgebench.benchmark.tools import Tool, benchmark_by_tool
 from edgebench.devices.inventory import expand
 from edgebench.errors import ConfigError, InputError
 from edgebench.progress import Progress
@@ -36,6 +37,22 @@ def measure(
     """
     criteria = None if gates is None else _declare(request, gates)
     benchmark_on(replace(request, criteria=criteria), devices, progress=progress)
+
+
+def measure_by_tool(
+    request: BenchmarkRequest,
+    devices: Sequence[str],
+    gates: Sequence[Gate] | None,
+    tool: Tool,
+    progress: Progress,
+) -> None:
+    """Measure by a benchmark program of others, on one device. Raises ConfigError for several."""
+    chosen = expand(devices)
+    if len(chosen) > 1:
+        raise ConfigError("a tool as runner measures on one device", hint="a command for each device")
+    criteria = None if gates is None else _declare(request, gates)
+    request = replace(request, device=chosen[0], criteria=criteria)
+    benchmark_by_tool(request, tool, progress=progress)
 
 
 def measure_until_decided(

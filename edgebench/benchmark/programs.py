@@ -128,7 +128,7 @@ def _python(device: Device, workspace: PurePosixPath) -> Program:
 def _native(device: Device, workspace: PurePosixPath) -> Program:
     bundle = open_bundle(target_of(device.facts()))
     runner = workspace / "runner"
-    _deploy_executable(device, bundle.runner, runner)
+    deploy_executable(device, bundle.runner, runner)
     command: tuple[str, ...] = (str(runner),)
     if _probe(device, command).returncode != 0:
         command = _through_loader(device, workspace, bundle, runner)
@@ -146,7 +146,7 @@ def _through_loader(
     for path in files:
         device.deploy(path, workspace / path.name)
     loader = workspace / files[0].name
-    _deploy_executable(device, files[0], loader)
+    deploy_executable(device, files[0], loader)
     command = (str(loader), "--library-path", str(workspace), str(runner))
     completed = _probe(device, command)
     if completed.returncode != 0:
@@ -154,7 +154,8 @@ def _through_loader(
     return command
 
 
-def _deploy_executable(device: Device, local: Path, remote: PurePosixPath) -> None:
+def deploy_executable(device: Device, local: Path, remote: PurePosixPath) -> None:
+    """Give a device a program, and the right to run it."""
     device.deploy(local, remote)
     device.run(["chmod", "755", str(remote)], timeout_s=_START_S)
 

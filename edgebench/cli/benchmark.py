@@ -34,10 +34,10 @@ from edgebench.cli.workloads import workload_options
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
 @click.option(
     "--runner",
-    type=click.Choice(["auto", "python", "native"]),
+    metavar="RUNNER",
     default="auto",
     show_default=True,
-    help="Who makes the calls; native has no Python around them.",
+    help="Who makes the calls: python, native, or benchmark_model=/path and the like.",
 )
 @click.option(
     "--cores", "--affinity", "affinity", metavar="CORES", help="Bind to cores: 0,2-3, big, mid or little."
