@@ -136,7 +136,9 @@ MISFITS = {
     "data of another shape": (("data.evaluation=wide.npz",), "17"),
     "no such data": (("data.evaluation=none.npz",), "none.npz: no such file"),
     "no such device": (("benchmark.device=phone:1",), "phone:1"),
-    "nonsense cores": (("benchmark.affinity=a",), "affinity 'a'"),
+    "nonsense cores": (("benchmark.affinity=a",), "cores 'a'"),
+    "nonsense cool-down": (("benchmark.cool_down=warm",), "cool-down 'warm'"),
+    "nonsense power mode": (("benchmark.power_mode=MAXN",), "power_mode"),
     "compressing what is no network": (
         ("compress.prune={}", "data.train=c.npz"),
         "`compress` trains PyTorch models, and m.onnx is onnx",
