@@ -6,8 +6,10 @@ The job and the result are those of agent.py, with these modes. Beside what ever
 
 stream: queries in a row. warmup_s, min_warmup_calls, calls_per_query, min_queries, duration_s (both are
 reached), max_s (then it ends in any case), watch (files of the system that are read between blocks of
-calls). Gives latency_ns int64[queries]; block_ns int64[blocks, 3], each block's start since the first one's,
-its duration, and its queries; watch_ns int64[k], when files were read, with meta `watched`, their texts.
+calls), keep (at most so many queries of a block are kept, evenly spaced; all where it is absent). Gives
+latency_ns int64[kept]; block_ns int64[blocks, 4], each block's start since the first one's, its duration, its
+queries, and how many of them are kept; watch_ns int64[k], when files were read, with meta `watched`, their
+texts.
 
 server: queries that arrive by a Poisson process, one sample each, answered one at a time. qps, duration_s,
 min_queries, bound_ns, seed. Gives latency_ns int64[queries], from the arrival to the answer. Where qps is
@@ -72,9 +74,9 @@ def stream(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str
     measured = runtime if per_query == 1 else _Grouped(runtime, per_query)
     queries = feeds if per_query == 1 else measured.queries(feeds)
     watch = _Watch(job.get("watch") or [])
-    chunks, blocks, buffer = [], [], [0] * BLOCK  # type: Tuple[List[Any], List[Tuple[int, int, int]], List[int]]
+    chunks, blocks, buffer = [], [], [0] * BLOCK  # type: Tuple[List[Any], List[Tuple[int, int, int, int]], List[int]]
     enough, limit = int(float(job["duration_s"]) * 1e9), int(float(job["max_s"]) * 1e9)
-    clock, done, count = time.perf_counter_ns, 0, 0
+    clock, done, count, keep = time.perf_counter_ns, 0, 0, int(job.get("keep") or BLOCK)
     gc.collect()
     gc.disable()
     agent._warm_up(runtime, feeds, job, limit)
@@ -85,8 +87,9 @@ def stream(runtime: Any, columns: List[Any], job: Dict[str, Any], meta: Dict[str
         start = clock()
         done = measured.measure(queries, buffer, start + BLOCK_NS)
         end = clock()
-        chunks.append(np.array(buffer[:done], np.int64))
-        blocks.append((start - begin, end - start, done))
+        seen = buffer[: done : -(-done // keep)]
+        chunks.append(np.array(seen, np.int64))
+        blocks.append((start - begin, end - start, done, len(seen)))
         count += done
         watch.look()
     gc.enable()

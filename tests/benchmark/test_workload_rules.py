@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgebench.benchmark.evidence import Timing
 from edgebench.benchmark.workloads import mlperf
-from edgebench.benchmark.workloads.asked import ScenarioAsked
+from edgebench.benchmark.workloads.asked import ScenarioAsked, WorkloadsAsked
 from edgebench.benchmark.workloads.records import Cache, Process, Scenario, ScenarioRun
 from edgebench.errors import ConfigError
-from edgebench.workload_options import parse_scenario, parse_workloads
+from edgebench.pipeline_file import WorkloadsConfig, load_pipeline
+from edgebench.workload_options import configured_workloads, parse_scenario, parse_workloads
 
 TIMING = Timing("onnxruntime", "1.0", "CPU", batch=1, threads=1, affinity=(), timed="a call")
 PROCESS = Process("", 1, 1, 1, 1, 0.0, 0.0, TIMING)
@@ -146,3 +148,21 @@ def test_lists_keep_their_order_and_no_doubles() -> None:
     assert asked.batches == (4, 1)
     assert asked.loads == (Cache.WARM, Cache.COLD)
     assert asked.scenarios == (ScenarioAsked(Scenario.OFFLINE),)
+
+
+def test_a_pipeline_file_asks_for_the_same(tmp_path: Path) -> None:
+    """What stands under benchmark.workloads is what the options of the command line ask for."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        "schema_version: 1\nname: x\nmodel: {model: m.onnx}\nbenchmark:\n  workloads:\n"
+        "    batches: [1, 4]\n    scenarios: [offline, server=15ms]\n    load: [cold]\n    soak: 10m\n"
+    )
+    found = configured_workloads(load_pipeline(path).benchmark.workloads)
+    assert found == parse_workloads(
+        batches="1,4", scenario=["offline", "server=15ms"], load="cold", soak="10m"
+    )
+
+
+def test_a_pipeline_file_without_them_asks_for_nothing() -> None:
+    """Nothing is measured beyond single calls unless it is asked for."""
+    assert configured_workloads(WorkloadsConfig()) == WorkloadsAsked()

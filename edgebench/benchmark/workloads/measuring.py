@@ -117,21 +117,29 @@ def energy_of(bench: Bench, result: AgentResult) -> Energy | None:
 
 
 def stream_columns(result: AgentResult) -> dict[str, np.ndarray]:
-    """Return the queries of a stream: start_ns since the first one's, and latency_ns, int64[n] each.
+    """Return the kept queries of a stream: start_ns since the first one's, and latency_ns, int64[n] each.
 
-    The start of a query is known up to what lies between the calls of its block, a microsecond or two each.
+    The start of a query is known up to what lies between the calls of its block, a microsecond or two each;
+    where a block's queries were too many to be kept, up to how much they differ within it.
     """
     latency, blocks = (result.arrays[name].astype(np.int64) for name in ("latency_ns", "block_ns"))
-    ends = np.cumsum(latency)
-    starts = ends - latency
-    firsts = np.concatenate([[0], np.cumsum(blocks[:, 2])])[:-1]
-    sizes, spans = blocks[:, 2], blocks[:, 1]
+    begins, spans, queries, kept = blocks.T
+    firsts = np.cumsum(kept) - kept
+    place = np.arange(latency.size) - np.repeat(firsts, kept)
+    before = np.cumsum(latency) - latency
+    within = before - np.repeat(before[firsts], kept)
     busy = np.add.reduceat(latency, firsts)
-    gap = np.repeat((spans - busy) / sizes, sizes) * (np.arange(latency.size) - np.repeat(firsts, sizes))
-    offset = np.repeat(blocks[:, 0] - starts[firsts], sizes)
-    return {"start_ns": starts + offset + gap.astype(np.int64), "latency_ns": latency}
+    whole = within + np.repeat((spans - busy) / kept, kept) * place
+    spread = np.repeat(spans / kept, kept) * place
+    offset = np.where(np.repeat(queries == kept, kept), whole, spread).astype(np.int64)
+    return {"start_ns": np.repeat(begins, kept) + offset, "latency_ns": latency}
 
 
 def elapsed_ns(result: AgentResult) -> int:
     """Return how long the blocks of a stream lasted together: what lies between two blocks is not timed."""
     return int(result.arrays["block_ns"][:, 1].sum())
+
+
+def query_count(result: AgentResult) -> int:
+    """Return how many queries a stream had, those that were not kept among them."""
+    return int(result.arrays["block_ns"][:, 2].sum())

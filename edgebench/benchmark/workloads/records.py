@@ -143,7 +143,8 @@ class Look:
 class SoakRun:
     """Calls in a row for minutes. window_s: the width of the windows in which they are looked at.
 
-    elapsed_ns: of the calls; raw: one row per call, its start since the first call's, and its latency.
+    calls: all of them. elapsed_ns: of the calls. raw: one row per call, its start since the first call's, and
+    its latency; of very many calls as many as memory allows, evenly spaced.
     looks: before the first call, and at the end of each window.
     """
 

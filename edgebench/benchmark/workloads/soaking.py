@@ -28,9 +28,9 @@ _FULL = 0.5
 class Window:
     """The calls that began in one window. Times in nanoseconds; begin_s since the first call.
 
-    mean_ns: what each call took, its waiting for a core included. p95: its bounds are None where the
-    window's calls do not bound it. waited_share: of the window's time, 0–1, that the calling thread stood
-    ready without a core; clock_khz: at its end; None where the system does not tell.
+    calls: those that are kept of it. mean_ns: what each call took, its waiting for a core included. p95:
+    bounds, None where the window's calls do not bound it. waited_share: of the window's time, 0–1, that the
+    calling thread stood ready without a core; clock_khz: at its end; None where the system does not tell.
     """
 
     begin_s: float
