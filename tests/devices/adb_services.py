@@ -141,7 +141,7 @@ def _take(stream: Stream, path_and_mode: str, room: int | None) -> None:
     failure, taken = "", 0
     with contextlib.ExitStack() as held:
         try:
-            target = held.enter_context(Path(path).open("wb"))
+            target = held.enter_context(Path(path).open("wb", buffering=0))
         except OSError as err:
             failure = f"couldn't create file: {err.strerror}"
         while True:
@@ -152,14 +152,23 @@ def _take(stream: Stream, path_and_mode: str, room: int | None) -> None:
             taken += size
             if room is not None and taken > room:
                 failure = failure or "couldn't write: No space left on device"
-            if not failure:
-                target.write(data)
+            failure = failure or _written(target, data)
     if failure:
         Path(path).unlink(missing_ok=True)
         _fail(stream, failure)
         return
     Path(path).chmod(stat.S_IMODE(int(mode)) | 0o600)
     stream.write(struct.pack("<4sI", b"OKAY", 0))
+
+
+def _written(target: IO[bytes], data: bytes) -> str:
+    """Write a block; return why that failed, empty where it did not."""
+    try:
+        while data:
+            data = data[target.write(data) :]
+    except OSError as err:
+        return f"couldn't write: {err.strerror}"
+    return ""
 
 
 def _fail(stream: Stream, message: str) -> None:
