@@ -40,7 +40,18 @@ def _table(table: TextTable) -> Iterator[Markup]:
 def _cells(row: Sequence[str], left: int) -> Iterator[Markup]:
     yield tag("th", broken(row[0]), scope="row")
     for place, cell in enumerate(row[1:], 1):
-        yield tag("td", broken(cell) if place < left else cell, class_="num" if place >= left else None)
+        value, note = _parts(cell)
+        small = tag("small", note) if note else None
+        yield tag("td", value, small, class_="num" if place >= left else "gate")
+
+
+def _parts(cell: str) -> tuple[str, str]:
+    """Return a cell's value, and what stands in brackets behind it, which is written small below it."""
+    for bracket in (" [", " ("):
+        value, found, rest = cell.partition(bracket)
+        if found:
+            return value, f"{bracket.strip()}{rest}"
+    return cell, ""
 
 
 def _figures(evidence: Evidence, raw: Raw) -> Iterator[tuple[str, Markup]]:

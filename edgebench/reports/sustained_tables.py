@@ -33,7 +33,7 @@ def soaks(measured: Named, raw: Raw) -> TextTable:
     header = (
         "artifact",
         "from s",
-        "calls kept",
+        "calls",
         "mean ms",
         "p50 ms",
         "p95 ms",

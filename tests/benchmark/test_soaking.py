@@ -87,14 +87,15 @@ def test_the_machine_slowed_down_when_windows_stay_slow() -> None:
     assert (recovered.begin_s, recovered.lasted_s) == (1.0, 2.0)
 
 
-def test_waiting_is_told_of_each_window() -> None:
-    """What the calling thread waited between two looks is that window's share of time."""
-    looks = tuple(
-        Look(at, waited, 1_800_000) for at, waited in ((0, 0), (10**9, 10**8), (2 * 10**9, 6 * 10**8))
-    )
+def test_what_was_looked_at_is_told_of_each_window() -> None:
+    """What was waited, called and taken between two looks is the window's, kept calls or not."""
+    second, told = 10**9, ((0, 0, 0), (1, 900, 10**8), (2, 2400, 6 * 10**8))
+    looks = tuple(Look(at * second, n, at * second, waited, 1_800_000) for at, n, waited in told)
     found = soak_windows(replace(RUN, looks=looks), *calls([1.0, 1.0]))
     assert [window.waited_share for window in found] == pytest.approx([0.1, 0.5])
     assert [window.clock_khz for window in found] == [1_800_000] * 2
+    assert [window.calls for window in found] == [900, 1500]
+    assert [window.mean_ns for window in found] == pytest.approx([1e9 / 900, 1e9 / 1500])
 
 
 @contextlib.contextmanager
@@ -197,4 +198,6 @@ def test_of_very_many_calls_some_are_kept_and_all_are_counted(tmp_path: Path) ->
     assert 1000 < len(starts) <= 10 * 2_000
     assert run.calls > len(starts)
     assert (np.diff(starts) > 0).all()
-    assert [window.begin_s for window in soak_windows(run, starts, columns["latency_ns"])] == [0.0, 1.0]
+    found = soak_windows(run, starts, columns["latency_ns"])
+    assert [window.begin_s for window in found] == [0.0, 1.0]
+    assert sum(window.calls for window in found) == pytest.approx(run.calls, rel=0.3)

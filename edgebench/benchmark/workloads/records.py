@@ -130,11 +130,14 @@ class LoadRun:
 class Look:
     """What the kernel told between two calls. at_ns: since the first call's start.
 
-    waited_ns: how long the calling thread had stood ready without a core until then. clock_khz: of its first
-    core. None where the system does not tell.
+    calls, busy_ns: how many there had been until then, and how long they took together. waited_ns: how long
+    the calling thread had stood ready without a core. clock_khz: of its first core. Both None where the
+    system does not tell.
     """
 
     at_ns: int
+    calls: int
+    busy_ns: int
     waited_ns: int | None
     clock_khz: int | None
 
@@ -145,7 +148,7 @@ class SoakRun:
 
     calls: all of them. elapsed_ns: of the calls. raw: one row per call, its start since the first call's, and
     its latency; of very many calls as many as memory allows, evenly spaced.
-    looks: before the first call, and at the end of each window.
+    looks: before the first call, at the end of each window, and after the last call.
     """
 
     process: Process

@@ -28,9 +28,10 @@ _FULL = 0.5
 class Window:
     """The calls that began in one window. Times in nanoseconds; begin_s since the first call.
 
-    calls: those that are kept of it. mean_ns: what each call took, its waiting for a core included. p95:
-    bounds, None where the window's calls do not bound it. waited_share: of the window's time, 0–1, that the
-    calling thread stood ready without a core; clock_khz: at its end; None where the system does not tell.
+    calls: all of them; the percentiles are of those that are kept. mean_ns: what each call took, its waiting
+    for a core and what copied its inputs included. p95: bounds, None where the window's calls do not bound
+    it. waited_share: of the window's time, 0–1, that the calling thread stood ready without a core;
+    clock_khz: at its end; None where the system does not tell.
     """
 
     begin_s: float
@@ -69,7 +70,7 @@ def soak_windows(
     ends = np.searchsorted(start_ns, np.arange(1, count + 1) * width)
     parts = np.split(latency_ns, ends[:-1])
     parts[-1] = latency_ns[ends[-2] if count > 1 else 0 : ends[-1]]
-    looks = (*run.looks, *[None] * (count + 1))  # a last window that is not full has none at its end
+    looks = (*run.looks, *[None] * (count + 1))  # none where nobody looked
     return tuple(
         _window(index * run.window_s, part, looks[index], looks[index + 1])
         for index, part in enumerate(parts)
@@ -78,10 +79,14 @@ def soak_windows(
 
 
 def _window(begin_s: float, latency: NDArray[np.int64], first: Look | None, last: Look | None) -> Window:
+    calls, mean_ns = len(latency), float(latency.mean())
+    if first is not None and last is not None and last.calls > first.calls:
+        calls = last.calls - first.calls
+        mean_ns = (last.busy_ns - first.busy_ns) / calls
     return Window(
         begin_s=begin_s,
-        calls=len(latency),
-        mean_ns=float(latency.mean()),
+        calls=calls,
+        mean_ns=mean_ns,
         p50_ns=quantile(latency, 0.5),
         p95_ns=quantile(latency, 0.95),
         p95=quantile_interval(latency, 0.95, CONFIDENCE),

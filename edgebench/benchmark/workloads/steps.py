@@ -85,11 +85,17 @@ def soak(bench: Bench) -> SoakRun:
 
 
 def _looks(result: AgentResult, window_s: float) -> tuple[Look, ...]:
-    """Return the first reading, and the first one at or after each window's end."""
+    """Return the first reading, the first one at or after each window's end, and the last."""
     times, texts = result.arrays["watch_ns"].astype(np.int64), result.meta["watched"]
-    last = int(times[-1] // (window_s * 1e9))
-    wanted = [0, *np.searchsorted(times, (np.arange(last) + 1) * window_s * 1e9)]
-    return tuple(Look(int(times[i]), _field(texts[i][-2], 1), _field(texts[i][-1], 0)) for i in wanted)
+    blocks = result.arrays["block_ns"].astype(np.int64)
+    calls, busy = (np.concatenate([[0], np.cumsum(blocks[:, place])]) for place in (2, 1))
+    full = int(times[-1] // (window_s * 1e9))
+    ends = np.searchsorted(times, (np.arange(full) + 1) * window_s * 1e9)
+    wanted = dict.fromkeys([0, *ends.tolist(), len(times) - 1])
+    return tuple(
+        Look(int(times[i]), int(calls[i]), int(busy[i]), _field(texts[i][-2], 1), _field(texts[i][-1], 0))
+        for i in wanted
+    )
 
 
 def _field(text: str | None, place: int) -> int | None:
