@@ -255,7 +255,7 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=("local", "ssh", "adb"), help="this transport alone")
     options = parser.parse_args()
-    count = 3 if options.quick and options.points is None else options.points
+    count = 2 if options.quick and options.points is None else options.points
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         steps = folder / "steps"

@@ -23,7 +23,7 @@ from edgebench.benchmark.runner import benchmark
 from edgebench.devices.inventory import expand
 from edgebench.devices.registry import open_device
 from edgebench.devices.stopping import Stop, stoppable
-from edgebench.errors import ConfigError, DeviceError, EdgebenchError
+from edgebench.errors import ConfigError, DeviceError, EdgebenchError, StorageError
 from edgebench.progress import Progress, silent
 from edgebench.storage import encode_json, sha256_bytes, write_text
 
@@ -94,16 +94,11 @@ def _folders(out: Path, devices: Mapping[str, Device]) -> dict[str, Path]:
     twice = next((uri for uri in uris if uris.count(uri) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice} is named twice", hint="name each device once")
-    stems = {name: re.sub(r"[^\w.-]+", "-", device.uri).strip("-") for name, device in devices.items()}
+    stems = [re.sub(r"[^\w.-]+", "-", uri).strip("-") for uri in uris]
+    alike = {stem for stem in stems if stems.count(stem) > 1}
     return {
-        name: out
-        / "devices"
-        / (
-            f"{stem}.{sha256_bytes(devices[name].uri.encode())[:8]}"
-            if list(stems.values()).count(stem) > 1
-            else stem
-        )
-        for name, stem in stems.items()
+        name: out / "devices" / (f"{stem}.{sha256_bytes(device.uri.encode())[:8]}" if stem in alike else stem)
+        for (name, device), stem in zip(devices.items(), stems, strict=True)
     }
 
 
@@ -123,9 +118,9 @@ def _all_at_once(
 
 
 def _error(future: Future[Evidence]) -> EdgebenchError | None:
-    """Return what a device failed with. Raises what is no failure of a device: bad input, a bug."""
+    """Return what a device, or a disk, failed with. Raises what is neither: bad input, a bug."""
     error = future.exception()
-    if error is None or isinstance(error, DeviceError):
+    if error is None or isinstance(error, DeviceError | StorageError):
         return error
     raise error
 
