@@ -116,7 +116,8 @@ def metric_of(pipeline: Pipeline, base: Path) -> MetricRecord | None:
     from edgebench.benchmark.metric_choice import choose_metric
 
     config = pipeline.benchmark
-    return choose_metric(config.metric, config.metric_better, base=base, option="`benchmark.metric`")
+    names = ("`benchmark.metric`", "`benchmark.metric_better`")
+    return choose_metric(config.metric, config.metric_better, base=base, options=names)
 
 
 def _evaluation(pipeline: Pipeline, base: Path) -> Dataset | None:

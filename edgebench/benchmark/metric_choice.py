@@ -28,25 +28,29 @@ _SEED = 0
 
 
 def choose_metric(
-    name: str | None, better: str | None = None, *, base: Path | None = None, option: str = "--metric"
+    name: str | None,
+    better: str | None = None,
+    *,
+    base: Path | None = None,
+    options: tuple[str, str] = ("--metric", "--metric-better"),
 ) -> MetricRecord | None:
     """Return what the evidence says of a metric; None for None. A user's function is imported to see it.
 
     better: `more` or `less`, which a user's metric is better with. base: what a file's path is relative to.
+    options: what name and direction are called where they were given.
     Raises ConfigError for a name that is no metric, InputError for a function that is not there.
     """
+    option, direction = options
     if name is None:
         if better is not None:
-            raise ConfigError(f"{option}-better goes with {option}")
+            raise ConfigError(f"{direction} goes with {option}")
         return None
     if better not in {None, MORE, LESS}:
-        raise ConfigError(f"{option}-better {better!r} is not known", hint="more or less")
+        raise ConfigError(f"{direction} {better!r} is not known", hint="more or less")
     if name in METRICS:
         known = METRICS[name]
         if better is not None and (better == MORE) != known.more_is_better:
-            raise ConfigError(
-                f"{option}-better {better}: of {name} {LESS if better == MORE else MORE} is better"
-            )
+            raise ConfigError(f"{direction} {better}: of {name} {LESS if better == MORE else MORE} is better")
         return MetricRecord(name, more_is_better=known.more_is_better)
     if not is_function_spec(name):
         near = difflib.get_close_matches(name, METRICS, n=1)

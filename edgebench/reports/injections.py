@@ -173,4 +173,4 @@ def injection_of(question: Question, case: Case) -> Injection:
 def _drawn(*, more_is_better: bool) -> Injection:
     sign = -1 if more_is_better else 1
     worse, better = (lambda case, amount, s=s: drawn(case, s * amount) for s in (sign, -sign))
-    return Injection(POINTS, worse, better, ("worse", "better"), " %")
+    return Injection(_METRIC.steps, worse, better, ("worse", "better"), " %")

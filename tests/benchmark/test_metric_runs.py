@@ -17,6 +17,8 @@ from edgebench.benchmark.evidence_files import load_answers, read_evidence
 from edgebench.benchmark.metric_choice import choose_metric
 from edgebench.datasets import Labels, load_dataset
 from edgebench.errors import ConfigError, DataError, InputError
+from edgebench.pipeline_file import load_pipeline
+from edgebench.pipeline_plan import metric_of
 from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.judge import judge
 from edgebench.reports.report import read_run
@@ -131,6 +133,25 @@ def test_a_metric_that_is_not_one_is_refused(name: str | None, better: str | Non
     """A misspelt name, a direction that is not the metric's, a direction without a metric."""
     with pytest.raises(ConfigError, match=words):
         choose_metric(name, better)
+
+
+def test_a_pipeline_names_its_metric(tmp_path: Path) -> None:
+    """`benchmark.metric` is found from the pipeline's folder, and a mistake names the key."""
+    (tmp_path / "m.py").write_text(METRICS_PY)
+    path = tmp_path / "pipeline.yaml"
+    text = (
+        "schema_version: 1\nname: net\nmodel: {model: m.onnx}\nbenchmark: {metric: %s, metric_better: %s}\n"
+    )
+    path.write_text(text % ("m.py:within", "less"))
+    found = metric_of(load_pipeline(path), tmp_path)
+    assert found is not None
+    assert (found.name, found.more_is_better, len(found.sha256)) == ("m.py:within", False, 64)
+    path.write_text(text % ("rsme", "less"))
+    with pytest.raises(ConfigError, match=r"`benchmark\.metric` 'rsme' is no metric"):
+        metric_of(load_pipeline(path), tmp_path)
+    path.write_text(text % ("f1", "less"))
+    with pytest.raises(ConfigError, match=r"`benchmark\.metric_better` less: of f1 more is better"):
+        metric_of(load_pipeline(path), tmp_path)
 
 
 def test_the_hash_is_of_the_functions_source(tmp_path: Path) -> None:

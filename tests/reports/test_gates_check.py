@@ -10,7 +10,8 @@ from evidence_builders import DEVICE, MS, URI, Builder, Run, answers, artifact, 
 
 from edgebench.artifact import Format, Precision
 from edgebench.benchmark.accuracy import churn, top1, topk
-from edgebench.benchmark.evidence import Summary, Validity
+from edgebench.benchmark.evidence import MetricRecord, Summary, Validity
+from edgebench.benchmark.metric_draws import Draws
 from edgebench.reports.cases import Case
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.gates_check import GateCheck, GatesCheck, cases_of, check_gates
@@ -207,6 +208,25 @@ def test_what_was_not_measured_cannot_be_answered() -> None:
     )
     emulated = Builder().add(INT8, latencies(10), device=replace(DEVICE, emulated=True)).run()
     assert "the device is emulated" in str(only(against(emulated, "p99 <= 50ms")).problem)
+
+
+def test_gates_on_a_runs_own_metric_and_baseline_can_fire() -> None:
+    """In a run: a user's metric is moved where it was drawn, and times against the baseline's."""
+    run, record = measured(), MetricRecord("m.py:score", "ab" * 32)
+    known = [replace(m, accuracy=replace(m.accuracy, metric=record)) for m in run.evidence.measurements]
+    drawn = {}
+    for seed, (key, answered) in enumerate(run.answers.items()):
+        values = np.random.default_rng(seed).normal(5, 0.01, 300)
+        drawn[key] = replace(answered, draws=Draws(5.0, values, values[:50]))
+    held = Run(replace(run.evidence, measurements=tuple(known)), run.samples, drawn)
+    check = against(held, "metric >= 4", "metric drop <= 2%rel", "p50 <= 1.5x baseline")
+    assert [found.problem for found in check.checks] == [None] * 4
+    assert [found.fails.effect.split()[-1] for found in check.checks if found.fails] == [
+        "worse",
+        "worse",
+        "worse",
+        "slower",
+    ]
 
 
 def test_a_pattern_that_matches_nothing_is_named() -> None:
