@@ -36,7 +36,9 @@ def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condit
     yield from (Condition(name, share) for name, share in shares.items() if share is not None)
     if session.before is not None and session.after is not None:
         used = session.timing.affinity
-        yield from between(session.before, session.after, used=used, cpu_s=session.cpu_s, cool_c=cool_c)
+        found = between(session.before, session.after, used=used, cpu_s=session.cpu_s, cool_c=cool_c)
+        counted = session.wait_share is not None  # by the kernel, exactly: then nothing stands in for it
+        yield from (one for one in found if not (counted and one.name == "others_on_its_cores"))
 
 
 def across(sessions: Sequence[Session]) -> Iterator[Condition]:

@@ -62,8 +62,8 @@ THRESHOLDS = {
     # These governors follow the load, some 10 ms behind it; calls with pauses between them are then timed
     # at another clock than calls in a row.
     "governor": Threshold(1, NEVER, "{what}"),
-    # On cores that the process was bound to, every second of others is one that it waits or shares. The
-    # system's own threads and this tool's shell take 1 to 3 %.
+    # Where the kernel does not count the waiting: on cores that the process was bound to, every second of
+    # others is one that it waits or shares. The system's own threads and this tool's shell take 1 to 3 %.
     "others_on_its_cores": Threshold(
         0.10, 0.50, "others kept its cores busy for {percent:.0f} % of the time", disturbs=True
     ),

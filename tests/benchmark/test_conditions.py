@@ -120,7 +120,7 @@ DEGRADING = {
 @pytest.mark.parametrize(("changes", "reason", "disturbs"), DEGRADING.values(), ids=list(DEGRADING))
 def test_a_condition_degrades(changes: dict[str, Any], reason: str, *, disturbs: bool) -> None:
     """One condition that is not as it should be degrades the measurement and is named, and no other."""
-    found = assessed(after=replace(AFTER, **changes))
+    found = assessed(after=replace(AFTER, **changes), wait_share=None)
     assert found == Assessment(Validity.DEGRADED, (reason,), (reason,) if disturbs else ())
 
 
@@ -137,8 +137,15 @@ INVALIDATING = {
 @pytest.mark.parametrize(("changes", "reason"), INVALIDATING.values(), ids=list(INVALIDATING))
 def test_a_condition_invalidates(changes: dict[str, Any], reason: str) -> None:
     """What makes two machines of one, or leaves the model a part of it, is INVALID."""
-    found = assessed(after=replace(AFTER, **changes))
+    found = assessed(after=replace(AFTER, **changes), wait_share=None)
     assert (found.validity, found.reasons) == (Validity.INVALID, (reason,))
+
+
+def test_a_counted_wait_needs_no_stand_in() -> None:
+    """Where the kernel counted no waiting, other work on its core is not held against it."""
+    after = replace(AFTER, cores=clock(WORKED[0], busy_s=116.8))
+    assert assessed(after=after, wait_share=0.0) == Assessment(Validity.VALID)
+    assert assessed(after=after, wait_share=0.3).validity is Validity.INVALID
 
 
 def test_a_modem_may_be_hot() -> None:
