@@ -267,3 +267,14 @@ def test_the_docs_build_without_a_warning(tmp_path: Path) -> None:
     built = (tmp_path / "gates.html").read_text(encoding="utf-8")
     assert "shrink" in built
     assert (tmp_path / "pipeline.schema.json").exists()
+
+
+def test_every_benchmark_is_listed() -> None:
+    """The page of benchmarks names each script that has goals, and no other."""
+    scripts = {
+        path.name
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if "arguments(__doc__)" in path.read_text(encoding="utf-8")
+    }
+    listed = {row[0].strip("`") for row in table(text("benchmarks.md"), "script")}
+    assert listed == scripts
