@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgebench.benchmark.evidence import Session
+from edgebench.benchmark.workloads.records import Process
 from edgebench.devices.readings import Core, Readings, Temperature
 
 FIRMWARE_LIMIT_C = 85.0
@@ -191,3 +192,11 @@ def _battery(before: Readings, after: Readings) -> Iterator[Condition]:
             yield Condition("battery_used", 1 - level / 100, f"{level} %")
         yield Condition("charging", float(bool(readings.charging)))
         yield Condition("screen", float(bool(readings.screen_on)))
+
+
+def of_process(process: Process) -> Iterator[Condition]:
+    """Yield what is known of the conditions of one run's process; waiting is taken per thread."""
+    if process.wait_share is not None:
+        yield Condition("wait_share", process.wait_share / (process.timing.threads or 1))
+    if process.steal_share is not None:
+        yield Condition("steal_share", process.steal_share)

@@ -68,8 +68,7 @@ def extreme(
     upper, lower = (
         (_all(uppers, pick), _any(lowers, pick)) if largest else (_any(uppers, pick), _all(lowers, pick))
     )
-    n = sum(found.n for found in plain.values())
-    return Estimate(values[name], lower, upper, n, plain[name].of, at=name)
+    return Estimate(values[name], lower, upper, plain[name].n, plain[name].of, at=name)
 
 
 def _all(ends: list[float | None], pick: Callable[[list[float]], float]) -> float | None:

@@ -47,9 +47,9 @@ def _for_answers(subject: Subject, question: Question) -> str:
 
 
 _ASKED_FOR = {
-    Quantity.THROUGHPUT: "a run that measures throughput",
-    Quantity.ENERGY: "a run that reads a counter of energy",
-    Quantity.SUSTAINED: "a run under sustained load",
+    Quantity.THROUGHPUT: "a valid run that measures throughput",
+    Quantity.ENERGY: "a valid run that reads a counter of energy",
+    Quantity.SUSTAINED: "a valid run under sustained load",
     Quantity.COVERAGE: "a runtime that tells how many nodes it took",
 }
 """What is measured only where it is asked for."""
@@ -64,6 +64,8 @@ def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
         return _samples(subject, gate, found)
     if from_answers(gate.quantity) or gate.question.quantile is not None:
         return _by_width(gate, found)
+    if gate.quantity is Quantity.SUSTAINED:
+        return "more calls in each window: a wider one"
     least = statistics.needed_calls(0.5, gate.confidence)
     return f"at least {least} {found.of}" if found.n < least else f"more {found.of}"
 

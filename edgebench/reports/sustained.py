@@ -14,7 +14,7 @@ from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.timing_estimates import of_calls
-from edgebench.reports.workload_estimates import missing
+from edgebench.reports.workload_estimates import invalid, missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,8 @@ def sustained(subject: Subject, q: float, confidence: float) -> Estimate:
     soaks = () if subject.samples is None else subject.samples.soaks
     if not soaks:
         return unknown(missing(subject.measurement, "soak", "sustained load"), "calls")
+    if problem := invalid([run.process for run in subject.measurement.workloads.soaks]):
+        return unknown(problem, "calls")
     parts: dict[str, Callable[[float], Estimate]] = {}
     for index, soak in enumerate(soaks):
         for window, calls in enumerate(windows(soak)):

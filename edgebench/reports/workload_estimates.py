@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
+from edgebench.benchmark.conditions import of_process
 from edgebench.benchmark.dependence import FloatArray
-from edgebench.benchmark.evidence import Measurement
-from edgebench.benchmark.workloads.records import SoakRun, ThroughputRun
+from edgebench.benchmark.evidence import Measurement, Validity
+from edgebench.benchmark.validity import graded
+from edgebench.benchmark.workloads.records import Process, SoakRun, ThroughputRun
 from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
 from edgebench.reports.subjects import Subject
@@ -29,6 +31,8 @@ def throughput(subject: Subject, confidence: float) -> Estimate:
         by_shape.setdefault(f"batch {timing.batch}, threads {timing.threads}", []).append(run)
     if not by_shape:
         return unknown(missing(subject.measurement, "throughput"), "runs")
+    if problem := invalid([run.process for runs in by_shape.values() for run in runs]):
+        return unknown(problem, "runs")
     parts: dict[str, Callable[[float], Estimate]] = {
         shape: partial(_median, np.array([1e9 * run.samples / run.elapsed_ns for run in runs]))
         for shape, runs in by_shape.items()
@@ -40,14 +44,12 @@ def energy(subject: Subject, confidence: float) -> Estimate:
     """Return the energy of a call in mJ, idle power included, over the runs whose energy was read."""
     workloads = subject.measurement.workloads
     runs: tuple[ThroughputRun | SoakRun, ...] = (*workloads.throughput, *workloads.soaks)
-    read = [
-        1e3 * run.energy.joules / run.calls
-        for run in runs
-        if run.energy is not None and run.process.timing.batch == 1
-    ]
-    if not read:
+    metered = [(run, run.energy) for run in runs if run.energy and run.process.timing.batch == 1]
+    if not metered:
         return unknown(missing(subject.measurement, "energy"), "runs")
-    return _median(np.array(read), confidence)
+    if problem := invalid([run.process for run, _ in metered]):
+        return unknown(problem, "runs")
+    return _median(np.array([1e3 * read.joules / run.calls for run, read in metered]), confidence)
 
 
 def coverage(subject: Subject) -> Estimate:
@@ -77,6 +79,13 @@ def covered_share(provider: str, told: str) -> float | None:
 
 def _median(values: FloatArray, confidence: float) -> Estimate:
     return median(values, confidence, "runs")
+
+
+def invalid(processes: Sequence[Process]) -> str | None:
+    """Return why a run is INVALID, as a session would be, or None."""
+    graded_all = [graded(condition) for process in processes for condition in of_process(process)]
+    reason = next((reason for grade, reason in graded_all if grade is Validity.INVALID), None)
+    return reason and f"a run of it is INVALID: {reason}"
 
 
 def missing(measurement: Measurement, asked: str, what: str | None = None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgebench.benchmark.conditions import Condition
+from edgebench.benchmark.conditions import of_process
 from edgebench.benchmark.evidence import Evidence, Measurement, Validity
 from edgebench.benchmark.validity import graded
 from edgebench.benchmark.workloads.records import LoadRun, Process, ThroughputRun
@@ -121,12 +121,10 @@ def _disturbed(processes: Sequence[Process]) -> str:
     """Return what disturbed the processes, empty where nothing did; waiting is taken per thread."""
     said: dict[str, None] = {}
     for process in processes:
-        threads = process.timing.threads or 1
-        waited = None if process.wait_share is None else process.wait_share / threads
-        for name, share in (("wait_share", waited), ("steal_share", process.steal_share)):
-            grade, _ = graded(Condition(name, share or 0.0))
+        for condition in of_process(process):
+            grade, _ = graded(condition)
             if grade is not Validity.VALID:
-                said[f"{grade}: {'waited' if name == 'wait_share' else 'stolen'}"] = None
+                said[f"{grade}: {'waited' if condition.name == 'wait_share' else 'stolen'}"] = None
     return ", ".join(said)
 
 

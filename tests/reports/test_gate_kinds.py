@@ -318,6 +318,19 @@ def test_throughput_is_that_of_the_best_shape() -> None:
     assert "at least 5 runs" in str(only(few, "throughput >= 50/s").needed)
 
 
+def test_a_run_that_others_disturbed_is_no_throughput() -> None:
+    """A process that stood ready without a core for half of its time passes nothing, and fails nothing."""
+    waiting = replace(process(), wait_share=0.5)
+    runs = tuple(
+        ThroughputRun(waiting, index, 100, 100, MS + index, "", Energy(1, MS, "")) for index in range(7)
+    )
+    run = with_workloads(Workloads(throughput=runs))
+    for words in ("throughput >= 1/s", "throughput >= 1000000000/s", "energy <= 1J"):
+        found = only(run, words)
+        assert found.answer is Answer.INCONCLUSIVE
+        assert "a run of it is INVALID: others held the cores" in found.reason
+
+
 def test_energy_is_of_a_call() -> None:
     """5 J in 100 calls of one sample are 50 mJ each; what a batch takes does not count."""
     runs = tuple(
