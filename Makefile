@@ -45,6 +45,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/error_rates.py --quick
 	$(BIN)/python benchmarks/time_to_decision.py --quick
 	$(BIN)/python benchmarks/aa.py --quick
+	$(BIN)/python benchmarks/cold_calls.py --quick
 	$(BIN)/python benchmarks/disturbed.py --quick
 	$(BIN)/python benchmarks/saturation.py --quick
 	$(BIN)/python benchmarks/w8a16.py --quick
