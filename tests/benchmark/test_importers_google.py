@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmark.tool_logs import google, repetition, write
 
 from edgebench.benchmark.evidence import Span
 from edgebench.benchmark.importers import read_log
 from edgebench.benchmark.importers.log import Told, ToolLog
 from edgebench.errors import InputError
+from tests.benchmark.tool_logs import google, repetition, write
 
 SINGLE = [repetition("BM_Net/1", i, t) for i, t in enumerate([5.0, 5.5, 4.5])]
 MEANS = [repetition("BM_Net/1", i, t, iterations=n) for i, (t, n) in enumerate([(5.0, 100), (8.0, 50)])]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.tool_logs import perf_test_print, trtexec
+
+from tests.benchmark.tool_logs import perf_test_print, trtexec
 
 LINES = 10_000_000
 BLOCK = 100_000

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmark.tool_logs import LITERT_2, classic, litert_json, write
 
 from edgebench.benchmark.importers import read_log
 from edgebench.benchmark.importers.log import Told, ToolLog
 from edgebench.errors import InputError
+from tests.benchmark.tool_logs import LITERT_2, classic, litert_json, write
 
 OLDEST = """Num threads: [1]
 Graph: [mobilenet.tflite]

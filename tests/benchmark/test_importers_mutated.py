@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmark.tool_logs import (
+
+from edgebench.benchmark.importers import IMPORTERS, read_log
+from edgebench.benchmark.importers.log import Told
+from edgebench.errors import InputError
+from tests.benchmark.tool_logs import (
     LITERT_2,
     STATISTICS,
     classic,
@@ -18,10 +22,6 @@ from benchmark.tool_logs import (
     repetition,
     trtexec,
 )
-
-from edgebench.benchmark.importers import IMPORTERS, read_log
-from edgebench.benchmark.importers.log import Told
-from edgebench.errors import InputError
 
 TEXTS = {
     "trtexec": trtexec([30.0, 31.0, 29.0], early=True),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.tool_logs import STATISTICS, perf_test_print, perf_test_rows, write
 
 from edgebench.benchmark.importers import read_log
 from edgebench.benchmark.importers.log import Told, ToolLog
 from edgebench.errors import InputError
+from tests.benchmark.tool_logs import STATISTICS, perf_test_print, perf_test_rows, write
 
 SECONDS = [0.0101, 0.0095, 0.0127, 0.0099]
 NS = [10_100_000, 9_500_000, 12_700_000, 9_900_000]

@@ -6,13 +6,13 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from benchmark.tool_logs import trtexec, write
 
 from edgebench.benchmark.evidence import Span
 from edgebench.benchmark.importers import read_log
 from edgebench.benchmark.importers.log import Told, ToolLog
 from edgebench.benchmark.importers.trtexec import _STRETCH
 from edgebench.errors import InputError
+from tests.benchmark.tool_logs import trtexec, write
 
 
 def read(tmp_path: Path, text: str, told: Told | None = None) -> ToolLog:

@@ -10,16 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark.tool_logs import (
-    classic,
-    google,
-    litert_json,
-    perf_test_print,
-    perf_test_rows,
-    repetition,
-    trtexec,
-    write,
-)
 from models.small_onnx import save_classifier
 
 from edgebench import api
@@ -32,6 +22,16 @@ from edgebench.errors import ConfigError, EdgebenchError, InputError, StorageErr
 from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.report import write_report
 from edgebench.reports.verdict import Answer, Decision, GateResult
+from tests.benchmark.tool_logs import (
+    classic,
+    google,
+    litert_json,
+    perf_test_print,
+    perf_test_rows,
+    repetition,
+    trtexec,
+    write,
+)
 
 RNG = np.random.default_rng(4)
 SECONDS = [round(float(t), 7) for t in RNG.lognormal(-4.6, 0.05, 1200)]

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmark.tool_logs import classic, perf_test_rows, write
 from reports.evidence_builders import digits
 from reports.run_folders import write_run
 
 from edgebench.cli import call
+from tests.benchmark.tool_logs import classic, perf_test_rows, write
 
 
 @pytest.fixture(autouse=True)
