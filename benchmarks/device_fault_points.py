@@ -98,7 +98,7 @@ def points(far: Linked, whole: Whole, steps: Path, place: Path) -> Iterator[Faul
     for share in (0.5, 0.8):
         yield _at("clock jumps a year", f"after {share:.0%}", later(share), partial(jump, far, place))
     yield Fault("slow link", "100 kB/s", partial(_speed, far, 1e5), partial(_speed, far, None))
-    for room in (40, 100, 900, 1200) if _DISK_NEEDS_ROOT else ():
+    for room in (40, 100, 250, 500) if _DISK_NEEDS_ROOT else ():
         yield Fault("disk full", f"{room} kB", disk=room)
 
 
@@ -109,7 +109,7 @@ def local_points(whole: Whole, place: Path) -> Iterator[Fault]:
         yield Fault("host killed", f"after {share:.0%}", pause, kills_host=True)
     for share in (0.3, 0.5, 0.8):
         yield _at("agent killed", f"after {share:.0%}", _after(whole, share), partial(kill_agent, place))
-    for room in (100, 900) if _DISK_NEEDS_ROOT else ():
+    for room in (100, 400) if _DISK_NEEDS_ROOT else ():
         yield Fault("disk full", f"{room} kB", disk=room)
 
 

@@ -78,6 +78,19 @@ class Bed:
         return api.benchmark([self.model], device=name, data=str(self.data), out=place / out, **SESSION)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which points are taken. count: at most so many, one of each kind first. kind: of this one alone."""
+
+    count: int | None
+    kind: str | None
+
+    def of(self, known: Sequence[Fault]) -> list[int]:
+        """Return the places of the points that are taken."""
+        order = range(len(known)) if self.count is None else sampled(known, self.count)
+        return [place for place in order if self.kind in (None, known[place].kind)]
+
+
 def make_bed(folder: Path) -> Bed:
     """Return model and data."""
     model, data = save_classifier(folder / "model.onnx", width=400), folder / "data.npz"
@@ -206,8 +219,8 @@ def in_child(folder: str, uri: str | None, place: str) -> None:
     Bed(base, base / "model.onnx", base / "data.npz").run(uri, Path(place))
 
 
-def measure(bed: Bed, far: Linked | None, steps: Path, count: int | None) -> list[Outcome]:
-    """Return what every fault led to over one link, or here; count: of a sample of them."""
+def measure(bed: Bed, far: Linked | None, steps: Path, choice: Choice) -> list[Outcome]:
+    """Return what every fault that is chosen led to, over one link or here."""
     kind = "local" if far is None else far.kind
     place, room = bed.folder / kind, 1 << 40
     (place / "whole" / "there").mkdir(parents=True)
@@ -222,8 +235,7 @@ def measure(bed: Bed, far: Linked | None, steps: Path, count: int | None) -> lis
     whole = Whole(steps.stat().st_size if far else 0, room - far.link.left() if far else 0, seconds)
     print(f"{kind}: unbroken: {whole.steps} calls, {whole.volume:,} bytes, {seconds:.1f} s", flush=True)
     ground, outcomes = Ground(bed, far, steps, facts, logits), []
-    known = _points(far, whole, steps, place)
-    for index in sampled(known, count) if count else range(len(known)):
+    for index in choice.of(_points(far, whole, steps, place)):
         own = place / str(index)
         fault = _points(far, whole, steps, own)[index]
         outcomes.append(ground.suffer(fault, own))
@@ -253,6 +265,7 @@ def main() -> None:
     parser.add_argument(
         "--points", type=int, help="so many of each transport's points, one of each kind first"
     )
+    parser.add_argument("--kind", metavar="WORDS", help="only points of this kind, such as 'disk full'")
     parser.add_argument("--only", choices=("local", "ssh", "adb"), help="this transport alone")
     options = parser.parse_args()
     count = 2 if options.quick and options.points is None else options.points
@@ -264,7 +277,8 @@ def main() -> None:
             bed = make_bed(folder)
             kinds = {"local": None, **{far.kind: far for far in machines}}
             asked = [options.only] if options.only else list(kinds)
-            outcomes = [o for kind in asked for o in measure(bed, kinds[kind], steps, count)]
+            choice = Choice(count, options.kind)
+            outcomes = [o for kind in asked for o in measure(bed, kinds[kind], steps, choice)]
     print(f"\n{machine()}\n\n{summary(outcomes)}\n")
     goals = []
     for kind in asked:
