@@ -210,6 +210,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         parts = (streams, loads, soak)
         goals = [goal for part in parts for goal in part(Path(name), quick=options.quick)]
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    if load > cores:
+        print(f"load {load:.1f} on {cores} cores: others hold them, and a goal may be broken by that alone\n")
     rows = [[goal.name, f"{goal.value:.4g}", goal.bound] for goal in goals]
     print(table(["what must be true", "found", "bound"], rows), "\n", sep="")
     finish("scenarios", {goal.name: goal.value for goal in goals}, goals, options.json)
