@@ -75,7 +75,8 @@ class Rounds:
                 self._look(taken, evidence, out=out)
 
     def _look(self, taken: int, evidence: Callable[[], Evidence], *, out: bool) -> None:
-        self.looks = replace(self.looks, made=(*self.looks.made, taken))
+        if taken >= FIRST:  # fewer decide nothing, so that nothing is risked
+            self.looks = replace(self.looks, made=(*self.looks.made, taken))
         found = self._until.decide(evidence())
         stop = Stop.TIME if out else Stop.GOES_ON
         if len(self.looks.made) >= self.looks.most:
@@ -84,7 +85,10 @@ class Rounds:
             stop = Stop.STUCK if found.stuck else Stop.DECIDED
         self.looks = replace(self.looks, stop=stop, waiting=found.waiting, stuck=found.stuck)
         open_ = "; ".join((*found.waiting, *found.stuck)) or "nothing"
-        count = f"look {len(self.looks.made)} of at most {self.looks.most}, after {taken} sessions"
+        counted = (
+            f"look {len(self.looks.made)} of at most {self.looks.most}" if taken >= FIRST else "too early"
+        )
+        count = f"{counted}, after {taken} sessions"
         self._progress(f"{count}: open: {open_}" if stop is Stop.GOES_ON else f"{count}: {stop.words}")
 
     def _check_kept(self, evidence: Evidence) -> None:

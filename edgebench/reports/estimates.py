@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from edgebench.benchmark.looks import FIRST
 from edgebench.benchmark.series import series_of
 from edgebench.reports.answer_estimates import answered
 from edgebench.reports.quantities import COMPARED, LOSSES, QUANTILES, Estimate, Quantity, Question, unknown
@@ -70,10 +73,21 @@ def estimate(subject: Subject, question: Question, confidence: float) -> Estimat
     """Return the answer with bounds, each by itself at `confidence`; pure.
 
     For a two-sided 95 % interval pass 0.975. Where the measurement was looked at while it went on, the
-    bounds of what was timed hold at `confidence` over all looks together.
+    bounds of what was timed hold at `confidence` over all looks together, and before the first look there
+    are none.
     """
+    found = _estimated(subject, question, at_look(subject, question.quantity, confidence))
+    return replace(found, lower=None, upper=None) if too_early(subject, question.quantity) else found
+
+
+def too_early(subject: Subject, quantity: Quantity) -> bool:
+    """Return whether sessions are fewer than looks begin with, so that it is not known how they differ."""
+    watched = subject.looks is not None and from_sessions(quantity)
+    return watched and len(subject.measurement.sessions) < FIRST
+
+
+def _estimated(subject: Subject, question: Question, confidence: float) -> Estimate:
     quantity = question.quantity
-    confidence = at_look(subject, quantity, confidence)
     if question.relative and quantity not in LOSSES and (from_file(quantity) or _failed(subject) is None):
         return relative(subject, question, confidence)
     if from_file(quantity):

@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 
 from edgebench.benchmark import accuracy, planning, statistics
+from edgebench.benchmark.looks import FIRST
 from edgebench.benchmark.series import series_of
-from edgebench.reports.estimates import at_look, from_answers, from_file
+from edgebench.reports.estimates import at_look, from_answers, from_file, too_early
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import COMPARED, Estimate, Quantity, Question
 from edgebench.reports.subjects import Subject
@@ -57,6 +58,8 @@ _ASKED_FOR = {
 
 def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     """Return how many calls, sessions or samples would move the interval off the bound."""
+    if too_early(subject, gate.quantity):
+        return f"at least {FIRST} sessions"
     gate = replace(gate, confidence=at_look(subject, gate.quantity, gate.confidence))
     if gate.question.quantile is not None and not gate.question.relative:
         return _calls(subject, gate, found)

@@ -70,11 +70,11 @@ def test_the_plan_is_used_up() -> None:
     assert (len(found.looks.made), found.looks.stop, found.looks.waiting) == (12, Stop.LOOKS, OPEN.waiting)
 
 
-def test_a_look_at_the_end_of_the_time_counts() -> None:
-    """Without time for a second session there is one look, early, and it is kept."""
+def test_before_five_sessions_nothing_is_decided_and_no_look_used_up() -> None:
+    """Without time for a second session it ends, says what is open, and all looks are left."""
     found = rounds(lambda _: OPEN, max_s=0.0)
     assert taken(found) == 1
-    assert (found.looks.made, found.looks.stop) == ((1,), Stop.TIME)
+    assert (found.looks.made, found.looks.stop, found.looks.waiting) == ((), Stop.TIME, OPEN.waiting)
 
 
 def test_a_restart_looks_no_more_often_than_the_plan_allows() -> None:

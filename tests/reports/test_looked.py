@@ -52,10 +52,17 @@ def test_answers_and_sizes_are_looked_at_once() -> None:
         assert only(looked(run), words).interval == only(run, words).interval
 
 
+def test_before_five_sessions_nothing_is_decided() -> None:
+    """Four sessions do not show how sessions differ: the gate is open, however far its bound is."""
+    found = only(looked(one(calls(4))), "p50 <= 1s")
+    assert (found.answer, found.needed) == (Answer.INCONCLUSIVE, "at least 5 sessions")
+    assert only(looked(one(calls(5))), "p50 <= 1s").answer is Answer.PASS
+
+
 def test_many_dependent_calls_are_needed_before_a_look_decides() -> None:
     """Calls in two waves do not show how they depend on each other, however far the bound is."""
     wave = np.repeat([10 * MS, 11 * MS], 500) + np.arange(1000)
-    timed = LatencySamples(wave.astype(np.int64), np.zeros(1000, np.int64), wave[:0])
+    timed = LatencySamples(wave.astype(np.int64), np.repeat(np.arange(5), 200), wave[:0])
     assert only(looked(one(timed)), "p50 <= 1s").answer is Answer.INCONCLUSIVE
 
 
