@@ -44,6 +44,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/int8_accuracy.py --quick
 	$(BIN)/python benchmarks/error_rates.py --quick
 	$(BIN)/python benchmarks/time_to_decision.py --quick
+	$(BIN)/python benchmarks/big_runs.py --quick
 	$(BIN)/python benchmarks/aa.py --quick
 	$(BIN)/python benchmarks/cold_calls.py --quick
 	$(BIN)/python benchmarks/disturbed.py --quick
