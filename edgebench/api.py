@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.artifact import Artifact
 from edgebench.calibrate import calibrate as calibrate  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.check_gates import check_gates as check_gates  # noqa: PLC0414 - likewise
 from edgebench.check_gates import gates_table as gates_table  # noqa: PLC0414 - likewise
 from edgebench.compare import compare as compare  # noqa: PLC0414 - likewise
 from edgebench.compare import compare_table as compare_table  # noqa: PLC0414 - likewise
 from edgebench.compare import device_noise as device_noise  # noqa: PLC0414 - likewise
-from edgebench.datasets import Preprocessing, load_dataset
-from edgebench.errors import ConfigError, InputError, MeasurementError, StorageError
+from edgebench.errors import ConfigError, MeasurementError, StorageError
 from edgebench.export import export as export  # noqa: PLC0414 - likewise
 from edgebench.exporters.mixed_text import mixed_table as mixed_table  # noqa: PLC0414 - likewise
 from edgebench.gather_results import results_frame as results_frame  # noqa: PLC0414 - likewise
@@ -23,7 +21,7 @@ from edgebench.gather_results import write_results as write_results  # noqa: PLC
 from edgebench.import_logs import import_logs as import_logs  # noqa: PLC0414 - likewise
 from edgebench.ladder.call import ladder as ladder  # noqa: PLC0414 - a call of this module, in a file of its own
 from edgebench.ladder.call import ladder_table as ladder_table  # noqa: PLC0414 - likewise
-from edgebench.options import parse_duration, parse_preprocessing
+from edgebench.measure import benchmark as benchmark  # noqa: PLC0414 - likewise
 from edgebench.progress import Progress, silent
 from edgebench.storage import read_json, write_text
 
@@ -32,131 +30,8 @@ if TYPE_CHECKING:
     from edgebench.devices.inventory import Entry
     from edgebench.devices.quarantine import Health
     from edgebench.doctor import Finding
-    from edgebench.reports.gates import Gate
     from edgebench.reports.results import Results
     from edgebench.reports.verdict import Verdict
-
-
-def benchmark(
-    artifacts: Sequence[Path],
-    *,
-    device: str | Sequence[str] = ("local:cpu",),
-    data: str | None = None,
-    baseline: str | None = None,
-    sessions: int = 5,
-    calls: int = 200,
-    threads: int = 1,
-    affinity: str | None = None,
-    prepare: bool = False,
-    power_mode: int | None = None,
-    cool_down: str | None = None,
-    preprocessing: str | None = None,
-    metric: str | None = None,
-    metric_better: str | None = None,
-    seed: int = 0,
-    wait: str | None = None,
-    batches: str | None = None,
-    throughput_threads: str | None = None,
-    scenario: Sequence[str] = (),
-    duration: str = "10s",
-    load: str | None = None,
-    soak: str | None = None,
-    soak_window: str = "60s",
-    profile: bool = False,
-    gates: Path | None = None,
-    until_decided: bool = False,
-    max_time: str | None = None,
-    runner: str = "auto",
-    out: Path | None = None,
-    progress: Progress = silent,
-) -> Path:
-    """Measure model files and return the run's folder, which holds the evidence.
-
-    device: one, or several that are measured on at once, each into a folder of its own in the run's.
-    What a killed call left in `out` is taken up. out: None for a new folder under runs/benchmark. wait: how
-    long to wait for a device that another one measures on, as in `10m`; None for as long as it takes.
-    batches and those after it: what is measured beyond single calls, in the words of the command line.
-    affinity: cores as in `0,2-3`, or `big`, `mid`, `little`. prepare: set governor, clocks and the like for
-    the time, and put them back. power_mode: the number of a Jetson's mode, likewise. cool_down: at what
-    temperature each session begins at most, as in `60C` or `60C,15m`.
-    metric: f1, auc, map, rmse, mae or a function of your own; metric_better: `more` or `less`, for such.
-    gates: criteria to write down before the measurement. until_decided: take sessions until they, or the
-    edge checklist, are decided, on one device and for `max_time` at most, 10m where None; a call on the same
-    folder goes on.
-    runner: who makes the calls there, `python`, `native`, or `auto`: native on phones without Python; or a
-    tool for the device, as in `benchmark_model=/path` or `onnxruntime_perf_test=/path`.
-    Raises InputError for a model or data that do not fit, DeviceError where the device fails,
-    StorageError where `out` holds a finished measurement.
-    """
-    from edgebench import deciding
-    from edgebench.benchmark.evidence_files import check_unmeasured
-    from edgebench.benchmark.metric_choice import choose_metric, labels_for
-    from edgebench.benchmark.programs import Runner, parse_runner
-    from edgebench.benchmark.request import BenchmarkRequest
-    from edgebench.benchmark.tools import parse_tool
-    from edgebench.exporters.inspect import open_artifact
-    from edgebench.pipeline import arithmetic_notes, default_baseline
-    from edgebench.pipeline_run import new_run_folder
-    from edgebench.storage import folder_lock, sweep_parts
-    from edgebench.workload_options import parse_workloads
-
-    tool = parse_tool(runner)
-    if tool is not None and until_decided:
-        raise ConfigError("--until-decided: not with a tool as runner", hint="ask for more --sessions")
-    workloads = parse_workloads(
-        batches=batches,
-        throughput_threads=throughput_threads,
-        scenario=scenario,
-        duration=duration,
-        load=load,
-        soak=soak,
-        soak_window=soak_window,
-        profile=profile,
-    )
-    declared = parse_preprocessing(preprocessing) if preprocessing else None
-    criteria = _gates(gates) if gates or until_decided else None
-    if max_time and not until_decided:
-        raise ConfigError("--max-time is for --until-decided", hint="add --until-decided, or leave it out")
-    max_s = parse_duration(max_time or deciding.DEFAULT_TIME, "--max-time")
-    if not artifacts:
-        raise InputError("there is nothing to measure", hint="name at least one artifact")
-    adopted = tuple((open_artifact(path, declared), path.resolve()) for path in artifacts)
-    manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
-    chosen = choose_metric(metric, metric_better)
-    dataset = load_dataset(data, preprocessing=manifest, labels=labels_for(chosen)) if data else None
-    folder = out or new_run_folder(Path("runs") / "benchmark")
-    devices = (device,) if isinstance(device, str) else tuple(device)
-    request = BenchmarkRequest(
-        artifacts=adopted,
-        data=dataset,
-        out=folder,
-        name=adopted[0][0].name,
-        baseline=_baseline(baseline, adopted) or default_baseline(tuple(a for a, _ in adopted)),
-        sessions=sessions,
-        calls=calls,
-        threads=threads,
-        affinity=affinity,
-        prepare=prepare,
-        power_mode=power_mode,
-        cool_down=cool_down,
-        seed=seed,
-        notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
-        wait_s=parse_duration(wait, "--wait") if wait else None,
-        workloads=workloads,
-        metric=chosen,
-        runner=Runner.AUTO if tool else parse_runner(runner),
-    )
-    with folder_lock(folder):
-        sweep_parts(folder)
-        if tool is not None:
-            check_unmeasured(folder)
-            deciding.measure_by_tool(request, devices, criteria, tool, progress)
-        elif until_decided and criteria is not None:
-            deciding.measure_until_decided(request, devices, criteria, max_s, progress, again=True)
-        else:
-            check_unmeasured(folder)
-            deciding.measure(request, devices, criteria, progress)
-    return folder
 
 
 def report(run_folder: Path, *, gates: Path | None = None, html: Path | None = None) -> Verdict:
@@ -164,9 +39,10 @@ def report(run_folder: Path, *, gates: Path | None = None, html: Path | None = N
 
     gates: a file; None for the criteria that were declared before the measurement, or the edge checklist.
     """
+    from edgebench.reports.gate_files import load_gates
     from edgebench.reports.report import write_report
 
-    return write_report(run_folder, _gates(gates) if gates else None, html=html)
+    return write_report(run_folder, load_gates(gates) if gates else None, html=html)
 
 
 def run(
@@ -330,20 +206,3 @@ def measurement_failed(failures: Sequence[str]) -> MeasurementError:
     return MeasurementError(
         "; ".join(failures), hint="the others were measured; see evidence.json in the run's folder"
     )
-
-
-def _gates(path: Path | None) -> Sequence[Gate]:
-    """Return the gates of a file, or the edge checklist. Raises ConfigError."""
-    from edgebench.reports.gate_files import load_gates
-    from edgebench.reports.gate_words import DEFAULT_GATES
-
-    return load_gates(path) if path else DEFAULT_GATES
-
-
-def _baseline(name: str | None, adopted: Sequence[tuple[Artifact, Path]]) -> str | None:
-    if name is None:
-        return None
-    ids = [artifact.id for artifact, _ in adopted]
-    if Path(name).name not in ids:
-        raise ConfigError(f"--baseline {name}: is not one of the artifacts", hint=f"one of: {', '.join(ids)}")
-    return Path(name).name
