@@ -21,6 +21,7 @@ from edgebench.cli import READER_GONE, VERBS, cli
 from edgebench.config import read_yaml
 from edgebench.dataset_readers import CLASS_NAMES, LABEL_NAMES
 from edgebench.errors import EdgebenchError
+from edgebench.options import parse_preprocessing
 from edgebench.pipeline_file import pipeline_schema
 from edgebench.reports.gate_files import gates_from_config
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
@@ -193,10 +194,10 @@ def test_the_published_schema_is_the_one_in_force() -> None:
 def test_the_inline_preprocessing_of_the_docs_is_read() -> None:
     """What docs/data.md shows for `--preprocessing` parses."""
     (example,) = re.findall(r"--preprocessing '(.*?)'", text("data.md"))
-    assert api.parse_preprocessing(example).scale == pytest.approx(1 / 255, rel=1e-3)
+    assert parse_preprocessing(example).scale == pytest.approx(1 / 255, rel=1e-3)
     block = re.search(r"    preprocessing:\n((?:      .*\n)+)", text("data.md"))
     assert block is not None
-    assert api.parse_preprocessing(block[1]).resize == (224, 224)
+    assert parse_preprocessing(block[1]).resize == (224, 224)
 
 
 # --- links --------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ from models.ladder_models import (
 )
 from processes import edgebench
 
-from edgebench.api import parse_preprocessing
 from edgebench.artifact import read_manifest, write_manifest
 from edgebench.calibration.target import Target, local_target
 from edgebench.errors import InputError
 from edgebench.exporters.inspect import adopt
 from edgebench.ladder.call import ladder, ladder_table
 from edgebench.ladder.record import Cause, Ladder, Step
+from edgebench.options import parse_preprocessing
 
 
 @pytest.fixture(scope="module")

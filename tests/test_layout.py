@@ -76,3 +76,9 @@ def test_imports_run_one_way(room: str) -> None:
 def test_there_is_no_room_for_odds_and_ends() -> None:
     """Folders say what the tool does: none is called utils, common or helpers."""
     assert not {p.stem for p in PACKAGE.rglob("*")} & {"utils", "common", "helpers", "misc"}
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Test modules are imported by their file names alone: two of one name stop the whole run."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []

@@ -16,8 +16,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from edgebench.api import parse_preprocessing
 from edgebench.datasets import Preprocessing
+from edgebench.options import parse_preprocessing
 from edgebench.preprocess import apply
 
 STEPS = "{scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: nchw}"
