@@ -53,12 +53,14 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 
 def parse_duration(text: str, option: str) -> float:
-    """Return the seconds that `15ms`, `90s`, `10m` or `2h` names. Raises ConfigError, naming `option`."""
+    """Return the seconds, 0 or more, of a text such as `15ms`, `90s`, `10m` or `2h`.
+
+    Raises ConfigError, naming `option`.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
-    seconds = float(found[1]) * {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]] if found else 0.0
-    if seconds <= 0:
+    if found is None:
         raise ConfigError(f"{option} {text!r} is not a span of time", hint="as in 90s, 10m or 2h")
-    return seconds
+    return float(found[1]) * {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
 
 
 def parse_preprocessing(text: str | None) -> Preprocessing:

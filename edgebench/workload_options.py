@@ -28,8 +28,8 @@ def parse_workloads(
     duration: str = "10s",
 ) -> WorkloadsAsked:
     """Return what the options of `edgebench benchmark` ask for. Raises ConfigError, naming the option."""
-    window_s = parse_duration(soak_window, "--soak-window")
-    soak_s = parse_duration(soak, "--soak") if soak else None
+    window_s = _lasting(soak_window, "--soak-window")
+    soak_s = _lasting(soak, "--soak") if soak else None
     if soak_s is not None and soak_s < 2 * window_s:
         raise ConfigError(
             f"--soak {soak}: holds fewer than two windows of {window_s:g} s",
@@ -43,8 +43,16 @@ def parse_workloads(
         soak_s=soak_s,
         window_s=window_s,
         profile=profile,
-        duration_s=parse_duration(duration, "--duration"),
+        duration_s=_lasting(duration, "--duration"),
     )
+
+
+def _lasting(text: str, option: str) -> float:
+    """Return the seconds of a span that something is measured in. Raises ConfigError for none."""
+    seconds = parse_duration(text, option)
+    if seconds <= 0:
+        raise ConfigError(f"{option} {text!r} is no time to measure in", hint="as in 10s or 10m")
+    return seconds
 
 
 def configured_workloads(config: WorkloadsConfig) -> WorkloadsAsked:
@@ -76,7 +84,7 @@ def parse_scenario(text: str) -> ScenarioAsked:
         raise ConfigError(
             f"--scenario {text!r} names no bound", hint="as in server=15ms or server=15ms@200qps"
         )
-    bound_ns = round(parse_duration(bound, "--scenario server=") * 1e9) if bound else SERVER_BOUND_NS
+    bound_ns = round(_lasting(bound, "--scenario server=") * 1e9) if bound else SERVER_BOUND_NS
     return ScenarioAsked(scenario, bound_ns, _rate(rate, text) if at else None)
 
 

@@ -131,7 +131,7 @@ def test_a_scenario_is_read(text: str, asked: ScenarioAsked) -> None:
         ({"load": "cold,hot"}, "--load 'hot' is not known"),
         ({"soak": "10"}, "--soak '10' is not a span of time"),
         ({"soak": "90s"}, "--soak 90s: holds fewer than two windows of 60 s"),
-        ({"duration": "0s"}, "--duration '0s' is not a span of time"),
+        ({"duration": "0s"}, "--duration '0s' is no time to measure in"),
     ],
 )
 def test_words_that_mean_nothing_are_refused(options: dict[str, object], message: str) -> None:
