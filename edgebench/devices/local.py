@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
 
 
+_SHELL = "/bin/sh"
+
+
 @dataclass(frozen=True, slots=True)
 class LocalDevice:
     """The CPU of this machine. python: the interpreter that runs the agent."""
@@ -81,7 +84,7 @@ class LocalDevice:
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
         """Run a command to its end, as `Transport` says: a child in a process group of its own."""
         try:
-            with started(argv, feed=stdin) as process:
+            with started(_found(argv), feed=stdin) as process:
                 end_group_with(process)
                 ended = communicate(process, timeout_s=timeout_s, feed=stdin)
         except subprocess.TimeoutExpired as err:
@@ -114,6 +117,11 @@ class LocalDevice:
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from `remote`, whole or not at all; nothing happens where that is the same file."""
         _copy(Path(remote), local)
+
+
+def _found(argv: Sequence[str]) -> Sequence[str]:
+    """Return the command with the system's own shell where it asks for `sh`, whatever PATH says."""
+    return [_SHELL, *argv[1:]] if argv[0] == "sh" else argv
 
 
 def open_local(uri: str) -> LocalDevice:

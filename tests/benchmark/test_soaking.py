@@ -188,15 +188,14 @@ def test_no_meter_is_a_reason(tmp_path: Path) -> None:
 
 
 def test_of_very_many_calls_some_are_kept_and_all_are_counted(tmp_path: Path) -> None:
-    """A soak of a model of microseconds keeps 2,000 calls of a quarter of a second, spread over its time."""
+    """A soak of a model of microseconds keeps at most 2,000 calls of a block, spread over its time."""
     path = save_classifier(tmp_path / "small.onnx")
     asked = parse_workloads(soak="2s", soak_window="1s")
     request = BenchmarkRequest(((adopt(path), path),), tmp_path / "run", sessions=1, calls=5, workloads=asked)
     run = benchmark(request).measurements[0].workloads.soaks[0]
     columns = read_columns(tmp_path / "run" / run.raw, ("start_ns", "latency_ns"))
     starts = columns["start_ns"]
-    assert 1000 < len(starts) <= 10 * 2_000
-    assert run.calls > len(starts)
+    assert 1000 < len(starts) < run.calls / 2
     assert (np.diff(starts) > 0).all()
     found = soak_windows(run, starts, columns["latency_ns"])
     assert [window.begin_s for window in found] == [0.0, 1.0]
