@@ -8,12 +8,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test device-tools check acceptance benchmarks docs dist clean
+.PHONY: demo test coverage device-tools check acceptance benchmarks docs dist clean
 
 demo: $(VENV)/.torch
 	$(BIN)/edgebench demo || { test $$? -eq 3 && echo 'INCONCLUSIVE: the gates could not be decided on this machine; the report says what would settle each'; }
 
 test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not acceptance"
+
+# A quarter slower than the tests alone.
+coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not acceptance" --cov --cov-report=term
 
 # Debian's packages. Without root, or without a network, the tests that need them skip and say so.

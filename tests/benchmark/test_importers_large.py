@@ -36,6 +36,7 @@ ENDING = perf_test_print([0.01], verbose=False).replace("requests: 1\n", f"reque
 
 
 @pytest.mark.acceptance
+@pytest.mark.acceptance
 @pytest.mark.parametrize(("block", "ending"), [(rows, ""), (printed, ENDING)], ids=["rows", "print"])
 def test_ten_million_lines(block: Callable[[int, np.ndarray], str], ending: str, tmp_path: Path) -> None:
     """All 10,000,000 calls stand in the evidence after four minutes at the most and in under 1.5 GB."""

@@ -121,6 +121,7 @@ def burner_from(seconds: float, core: int) -> Iterator[None]:
             process.wait()
 
 
+@pytest.mark.acceptance
 def test_a_burner_on_the_same_core_shows(tmp_path: Path) -> None:
     """Programs that take the core halfway make calls slower from then on, and the waiting says by whom."""
     core = min(os.sched_getaffinity(0))

@@ -79,6 +79,7 @@ def test_one_that_fails_leaves_the_others_and_is_measured_later(
     assert len(api.read_evidence(out).measurements) == 2
 
 
+@pytest.mark.acceptance
 def test_what_was_kept_answers_only_the_same_request(
     over_ssh: SshServer, model: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_phone_needs_no_python(phone_name: Bare, data: Path, tmp_path: Path) -
     assert names_there(phone_name) == {"files"}
 
 
+@pytest.mark.acceptance
 def test_over_ssh_the_runner_is_chosen(linux: Bare, tmp_path: Path) -> None:
     """Python is what measures over ssh, and `--runner native` on the command line takes the other."""
     model = save_classifier(tmp_path / "m.onnx")
@@ -118,6 +119,7 @@ def save_failing(path: Path) -> Path:
     return path
 
 
+@pytest.mark.acceptance
 def test_what_a_model_lacks_is_its_failure(phone_name: Bare, tmp_path: Path) -> None:
     """A model that fails is that artifact's failure, in the runtime's words; the others are measured."""
     models = [save_classifier(tmp_path / "good.onnx"), save_failing(tmp_path / "bad.onnx")]
@@ -129,6 +131,7 @@ def test_what_a_model_lacks_is_its_failure(phone_name: Bare, tmp_path: Path) -> 
     assert "out of data bounds" in second.failure
 
 
+@pytest.mark.acceptance
 def test_without_its_c_library_it_goes_through_the_loader(
     phone_name: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_broken_state_file_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp
     fail(DeviceError("lost"))
 
 
+@pytest.mark.acceptance
 def test_the_verbs_refuse_show_and_lift(over_ssh: SshServer, tmp_path: Path) -> None:
     """Exit code 4 three times, then the refusal; `list` shows it; `doctor` lifts it where it passes."""
     model = save_classifier(tmp_path / "m.onnx")
