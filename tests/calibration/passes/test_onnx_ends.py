@@ -96,10 +96,9 @@ def rounded(*, softmax: bool = False, twice: bool = False) -> ModelProto:
     return quantize(model, dict.fromkeys(names, Range(-4.0, 4.0)), [], bits=7)
 
 
-@pytest.mark.parametrize("softmax", [False, True])
-def test_the_answer_is_not_rounded_to_a_byte(softmax: bool, tmp_path: Path) -> None:
-    """One pair fewer, also before a softmax; the classifier still computes in integers and writes float."""
-    before = rounded(softmax=softmax)
+def test_the_answer_is_not_rounded_to_a_byte(tmp_path: Path) -> None:
+    """One pair fewer; the classifier still computes in integers and writes float."""
+    before = rounded()
     after = unrounded_answers(before)
     assert [node.name for node in after.graph.output] == [node.name for node in before.graph.output]
     assert len(before.graph.node) - len(after.graph.node) == 2
@@ -118,7 +117,8 @@ def test_an_answer_that_is_not_rounded_is_nearer() -> None:
     assert [len(np.unique(scores)) > 256 for scores in found] == [False, True]
 
 
-def test_what_others_read_stays_rounded() -> None:
-    """Where logits are also added in integers the pair stays: the sum would be taken out of int8."""
-    before = rounded(twice=True)
+@pytest.mark.parametrize("case", [{"twice": True}, {"softmax": True}])
+def test_what_others_read_stays_rounded(case: dict[str, bool]) -> None:
+    """Where logits are also added in integers, or go into a softmax, the pair stays."""
+    before = rounded(**case)
     assert unrounded_answers(before).graph == before.graph
