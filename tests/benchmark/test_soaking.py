@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import numpy as np
 import pytest
 from fidelity_models import Network, write_onnx
 from models.small_onnx import save_classifier
+from scenarios import disturbed
 
 from edgebench.benchmark.evidence import Timing
 from edgebench.benchmark.raw_files import read_columns
@@ -30,11 +26,6 @@ from edgebench.workload_options import parse_workloads
 
 TIMING = Timing("onnxruntime", "1.0", "CPU", batch=1, threads=1, affinity=(), timed="a call")
 RUN = SoakRun(Process("", 1, 1, 1, 1, 0.0, 0.0, TIMING), 0, 5.0, 1.0, 0, "")
-BURNERS = 8
-"""Each in a session of its own: Linux shares a core between sessions first. So many that they show even where
-a busy machine moves its other work out of their way."""
-
-BURNER = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 
 
 def calls(level: list[float], per_window: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -98,29 +89,6 @@ def test_what_was_looked_at_is_told_of_each_window() -> None:
     assert [window.mean_ns for window in found] == pytest.approx([1e9 / 900, 1e9 / 1500])
 
 
-@contextlib.contextmanager
-def burner_from(seconds: float, core: int) -> Iterator[None]:
-    """Start programs that keep a core busy, `seconds` from now; end them with the block."""
-    processes: list[subprocess.Popen[bytes]] = []
-    stop = threading.Event()
-
-    def begin() -> None:
-        if not stop.wait(seconds):
-            command = [sys.executable, "-c", BURNER, str(core)]
-            processes.extend(subprocess.Popen(command, start_new_session=True) for _ in range(BURNERS))
-
-    thread = threading.Thread(target=begin)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 @pytest.mark.acceptance
 def test_a_burner_on_the_same_core_shows(tmp_path: Path) -> None:
     """Programs that take the core halfway make calls slower from then on, and the waiting says by whom."""
@@ -132,7 +100,7 @@ def test_a_burner_on_the_same_core_shows(tmp_path: Path) -> None:
         ((adopt(path), path),), tmp_path / "run", sessions=1, calls=5, warmup_s=0.01, affinity=str(core),
         workloads=asked,
     )  # fmt: skip
-    with burner_from(8.0, core):
+    with disturbed(8.0, core):
         begun = time.monotonic()
         run = benchmark(request).measurements[0].workloads.soaks[0]
     assert run.elapsed_ns > 11e9
