@@ -33,13 +33,29 @@ def conditions(session: Session, cool_c: float | None = None) -> Iterator[Condit
 
     cool_c: at what temperature it was to begin at most.
     """
-    shares = {"wait_share": session.wait_share, "steal_share": session.steal_share}
+    yield from _shares(session.wait_share, session.steal_share)
+    yield from _sensed(session, cool_c)
+
+
+def of_process(process: Process) -> Iterator[Condition]:
+    """Yield what is known of the conditions of one run's process; waiting is taken per thread."""
+    wait = process.wait_share
+    yield from _shares(None if wait is None else wait / (process.timing.threads or 1), process.steal_share)
+    yield from _sensed(process)
+
+
+def _shares(wait: float | None, steal: float | None) -> Iterator[Condition]:
+    shares = {"wait_share": wait, "steal_share": steal}
     yield from (Condition(name, share) for name, share in shares.items() if share is not None)
-    if session.before is not None and session.after is not None:
-        used = session.timing.affinity
-        found = between(session.before, session.after, used=used, cpu_s=session.cpu_s, cool_c=cool_c)
-        counted = session.wait_share is not None  # by the kernel, exactly: then nothing stands in for it
-        yield from (one for one in found if not (counted and one.name == "others_on_its_cores"))
+
+
+def _sensed(run: Session | Process, cool_c: float | None = None) -> Iterator[Condition]:
+    """Yield what the sensors say of the time between the two readings around a run."""
+    if run.before is None or run.after is None:
+        return
+    found = between(run.before, run.after, used=run.timing.affinity, cpu_s=run.cpu_s, cool_c=cool_c)
+    counted = run.wait_share is not None  # by the kernel, exactly: then nothing stands in for it
+    yield from (one for one in found if not (counted and one.name == "others_on_its_cores"))
 
 
 def across(sessions: Sequence[Session]) -> Iterator[Condition]:
@@ -192,11 +208,3 @@ def _battery(before: Readings, after: Readings) -> Iterator[Condition]:
             yield Condition("battery_used", 1 - level / 100, f"{level} %")
         yield Condition("charging", float(bool(readings.charging)))
         yield Condition("screen", float(bool(readings.screen_on)))
-
-
-def of_process(process: Process) -> Iterator[Condition]:
-    """Yield what is known of the conditions of one run's process; waiting is taken per thread."""
-    if process.wait_share is not None:
-        yield Condition("wait_share", process.wait_share / (process.timing.threads or 1))
-    if process.steal_share is not None:
-        yield Condition("steal_share", process.steal_share)

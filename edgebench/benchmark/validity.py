@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebench.benchmark.conditions import Condition, across, conditions
+from edgebench.benchmark.conditions import Condition, across, conditions, of_process
 from edgebench.benchmark.evidence import Session, State, Validity
+from edgebench.benchmark.workloads.records import Process
 
 NEVER = math.inf
 
@@ -74,8 +75,11 @@ THRESHOLDS = {
         "others kept the other thread of its core busy for {percent:.0f} % of the time",
         disturbs=True,
     ),
-    # Elsewhere they share caches, memory and the boost of the clock: no time is lost, but it varies.
-    "others_share": Threshold(0.25, NEVER, "others kept {percent:.0f} % of the machine's cores busy"),
+    # Elsewhere they share caches, memory and the boost of the clock: a quarter of a machine is one of four
+    # cores, or one of two for half of the time, and what was timed is no longer the model's alone.
+    "others_share": Threshold(
+        0.25, NEVER, "others kept {percent:.0f} % of the machine's cores busy", disturbs=True
+    ),
     # With less than a tenth free the kernel drops files from memory, with 2 % it stalls for every page.
     "memory_share": Threshold(0.90, 0.98, "{percent:.0f} % of the memory is in use"),
     # Pages written out during a session come back one by one, in the middle of calls.
@@ -121,6 +125,20 @@ def assess(
         reasons.append(f"the calls of session {', '.join(map(str, restless))} never became steady")
         worst = Validity.DEGRADED if worst is Validity.VALID else worst
     return Assessment(worst, tuple(reasons), tuple(disturbances))
+
+
+def disturbances(process: Process, ignored: Collection[str] = ()) -> dict[str, str]:
+    """Return what makes the times and the energy of a run beyond single calls another's, with the reasons.
+
+    ignored: names of conditions. Keys are the names of the others that disturb, or make the run INVALID.
+    """
+    found = {}
+    for condition in worst_conditions(list(of_process(process))):
+        grade, reason = graded(condition)
+        disturbs = grade is Validity.INVALID or THRESHOLDS[condition.name].disturbs
+        if grade is not Validity.VALID and disturbs and condition.name not in ignored:
+            found[condition.name] = f"{grade}: {reason}"
+    return found
 
 
 def graded(condition: Condition) -> tuple[Validity, str]:

@@ -11,11 +11,8 @@ from edgebench.benchmark.evidence_files import load_run
 from edgebench.benchmark.stopping import Outlook
 from edgebench.reports.gates import Gate
 from edgebench.reports.judge import judge
-from edgebench.reports.quantities import Quantity
+from edgebench.reports.quantities import OF_WORKLOADS
 from edgebench.reports.verdict import Answer, Settler, Verdict
-
-_AFTER = frozenset({Quantity.THROUGHPUT, Quantity.SUSTAINED, Quantity.ENERGY})
-"""Measured once, when the sessions are done: no session brings them nearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Decider:
 
         Raises ConfigError where none applies.
         """
-        asked = [gate for gate in self.gates if gate.quantity not in _AFTER]
+        asked = [gate for gate in self.gates if gate.quantity not in OF_WORKLOADS]
         return outlook(judge(evidence, asked, *load_run(self.folder, evidence)))
 
 

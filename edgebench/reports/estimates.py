@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from edgebench.benchmark.looks import FIRST
 from edgebench.benchmark.series import series_of
+from edgebench.benchmark.workloads.records import Cache
 from edgebench.reports.answer_estimates import answered
-from edgebench.reports.quantities import COMPARED, LOSSES, QUANTILES, Estimate, Quantity, Question, unknown
+from edgebench.reports.quantities import (
+    COMPARED,
+    LOSSES,
+    OF_WORKLOADS,
+    QUANTILES,
+    Estimate,
+    Quantity,
+    Question,
+    unknown,
+)
 from edgebench.reports.relative_estimates import relative
 from edgebench.reports.subjects import Subject
 from edgebench.reports.sustained import sustained
 from edgebench.reports.timing_estimates import SESSION_FIELDS, latency, of_calls, per_session
 from edgebench.reports.units import Dimension
-from edgebench.reports.workload_estimates import coverage, energy, throughput
+from edgebench.reports.workload_estimates import coverage, energy, loading, throughput
 
 _FROM_SESSIONS = frozenset({*QUANTILES, *SESSION_FIELDS, Quantity.PERCENTILE})
-_FROM_TIMINGS = frozenset(
-    {
-        *_FROM_SESSIONS,
-        Quantity.SUSTAINED,
-        Quantity.THROUGHPUT,
-        Quantity.ENERGY,
-        Quantity.COVERAGE,
-    }
-)
+_FROM_TIMINGS = frozenset({*_FROM_SESSIONS, *OF_WORKLOADS, Quantity.COVERAGE})
 _FROM_FILE = frozenset({Quantity.SIZE, Quantity.SHRINK})
 
 
@@ -113,7 +117,16 @@ def _timed(subject: Subject, question: Question, confidence: float) -> Estimate:
         return sustained(subject, (question.percent or 0.0) / 100, confidence)
     if question.quantity is Quantity.COVERAGE:
         return coverage(subject)
-    return (energy if question.quantity is Quantity.ENERGY else throughput)(subject, confidence)
+    return _OF_RUNS[question.quantity](subject, confidence)
+
+
+_OF_RUNS: Mapping[Quantity, Callable[[Subject, float], Estimate]] = {
+    Quantity.THROUGHPUT: throughput,
+    Quantity.ENERGY: energy,
+    Quantity.COLD_LOAD: partial(loading, Cache.COLD),
+    Quantity.WARM_LOAD: partial(loading, Cache.WARM),
+}
+"""What runs beyond single calls are the evidence of, by itself."""
 
 
 def session_estimates(subject: Subject, question: Question, confidence: float) -> dict[int, Estimate]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgebench.benchmark.metrics import METRICS
-from edgebench.benchmark.workloads.records import Energy
+from edgebench.benchmark.workloads.records import Cache, Energy
 from edgebench.reports.cases import Case
 from edgebench.reports.planted_answers import as_baseline, drawn, erring, otherwise, righted, wrong
 from edgebench.reports.quantities import QUANTILES, Quantity, Question
@@ -102,6 +102,20 @@ def _throughput(case: Case, factor: float) -> Case:
     return case.measured(replace(case.measurement, workloads=replace(workloads, throughput=runs)))
 
 
+def _loads(cache: Cache) -> Plant:
+    def plant(case: Case, factor: float) -> Case:
+        workloads = case.measurement.workloads
+        loads = tuple(
+            replace(run, process=replace(run.process, load_ns=max(1, round(run.process.load_ns * factor))))
+            if run.cache is cache
+            else run
+            for run in workloads.loads
+        )
+        return case.measured(replace(case.measurement, workloads=replace(workloads, loads=loads)))
+
+    return plant
+
+
 def _energy(case: Case, factor: float) -> Case:
     """Return the case with every reading of energy larger by a factor."""
     workloads = case.measurement.workloads
@@ -145,6 +159,8 @@ INJECTIONS: Mapping[Quantity, Injection] = {
     **dict.fromkeys((Quantity.TOP1, Quantity.TOP5, Quantity.DROP, Quantity.METRIC, Quantity.LOSS), _ANSWERS),
     Quantity.SUSTAINED: _scaled(_soak, ("slower", "faster")),
     Quantity.THROUGHPUT: _scaled(_throughput, ("slower", "faster")),
+    Quantity.COLD_LOAD: _scaled(_loads(Cache.COLD), ("longer", "shorter")),
+    Quantity.WARM_LOAD: _scaled(_loads(Cache.WARM), ("longer", "shorter")),
     Quantity.ENERGY: _scaled(_energy, ("more", "less")),
     Quantity.COVERAGE: Injection(
         POINTS, lambda case, points: _covered(case, -points), _covered, ("less covered", "more covered")

@@ -51,6 +51,8 @@ _ASKED_FOR = {
     Quantity.THROUGHPUT: "a valid run that measures throughput",
     Quantity.ENERGY: "a valid run that reads a counter of energy",
     Quantity.SUSTAINED: "a valid run under sustained load",
+    Quantity.COLD_LOAD: "a valid run that loads the model from a cold cache",
+    Quantity.WARM_LOAD: "a valid run that loads the model from a warm cache",
     Quantity.COVERAGE: "a runtime that tells how many nodes it took",
 }
 """What is measured only where it is asked for."""

@@ -27,6 +27,8 @@ class Quantity(enum.StrEnum):
     METRIC = "metric"
     LOSS = "metric drop"
     LOAD = "load"
+    COLD_LOAD = "load[cold]"
+    WARM_LOAD = "load[warm]"
     FIRST = "first"
     MEMORY = "memory"
     STEADY_MEMORY = "memory[steady]"
@@ -93,6 +95,8 @@ _MEANINGS = {
     Quantity.METRIC: "the metric of the run, or f1, auc, map, rmse, mae by its name",
     Quantity.LOSS: "how much worse the metric is than the baseline's on the same samples",
     Quantity.LOAD: "median time to read the model and make it ready",
+    Quantity.COLD_LOAD: "the same with the model file dropped from the page cache before",
+    Quantity.WARM_LOAD: "the same with the model file in the page cache",
     Quantity.FIRST: "median time of the first call",
     Quantity.MEMORY: "median over the sessions of the process's peak memory",
     Quantity.STEADY_MEMORY: "median over the sessions of the memory held once calls are steady",
@@ -102,6 +106,17 @@ _MEANINGS = {
 
 QUANTILES = {Quantity.P50: 0.5, Quantity.P90: 0.9, Quantity.P95: 0.95, Quantity.P99: 0.99}
 """The quantile of the latencies that each percentile asks about."""
+
+OF_WORKLOADS = frozenset(
+    {
+        Quantity.THROUGHPUT,
+        Quantity.SUSTAINED,
+        Quantity.ENERGY,
+        Quantity.COLD_LOAD,
+        Quantity.WARM_LOAD,
+    }
+)
+"""What is measured only where it is asked for, in runs beyond single calls, when the sessions are done."""
 
 LOSSES = frozenset({Quantity.DROP, Quantity.LOSS})
 """What may be negative: a gain."""

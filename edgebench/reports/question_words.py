@@ -12,7 +12,12 @@ from edgebench.reports.quantities import CLASS, GROUPED, RELATIVES, Part, Quanti
 
 _PERCENTILE = re.compile(r"p(?P<percent>\d+(?:\.\d+)?)")
 _DROP = "drop"
-_PARTS = {"sustained": "p95[sustained]", "steady": "memory[steady]"}
+_PARTS = {
+    "sustained": "p95[sustained]",
+    "steady": "memory[steady]",
+    "cold": "load[cold]",
+    "warm": "load[warm]",
+}
 _PART_HINT = "as in [class cat], [worst class], [weather=night]"
 
 
@@ -75,6 +80,8 @@ def _of_part(question: Question, words: str) -> Question:
         return Question(Quantity.SUSTAINED, round(100 * question.quantile, 9))
     if quantity is Quantity.MEMORY and words in {"peak", "steady"}:
         return question if words == "peak" else Question(Quantity.STEADY_MEMORY)
+    if quantity is Quantity.LOAD and words in {"cold", "warm"}:
+        return Question(Quantity(f"{quantity}[{words}]"))
     if quantity not in GROUPED:
         known = f"`{_PARTS[words]}` is known" if words in _PARTS else "leave the brackets out"
         raise ConfigError(f"{question}[{words}] is not measured", hint=known)

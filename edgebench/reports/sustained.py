@@ -14,12 +14,15 @@ from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.timing_estimates import of_calls
-from edgebench.reports.workload_estimates import invalid, missing
+from edgebench.reports.workload_estimates import disturbed, missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NS = 1e9
+_SHOWN = frozenset({"throttling", "clock_lost"})
+"""What sustained load does to a machine: that is the finding, and no disturbance of it."""
+
 _FULL = 0.5
 """The last window counts from this share of its width on."""
 
@@ -29,7 +32,8 @@ def sustained(subject: Subject, q: float, confidence: float) -> Estimate:
     soaks = () if subject.samples is None else subject.samples.soaks
     if not soaks:
         return unknown(missing(subject.measurement, "soak", "sustained load"), "calls")
-    if problem := invalid([run.process for run in subject.measurement.workloads.soaks]):
+    processes = [run.process for run in subject.measurement.workloads.soaks]
+    if problem := disturbed(processes, ignored=_SHOWN):
         return unknown(problem, "calls")
     parts: dict[str, Callable[[float], Estimate]] = {}
     for index, soak in enumerate(soaks):

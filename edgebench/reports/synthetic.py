@@ -19,7 +19,7 @@ from edgebench.benchmark.evidence import (
     Timing,
 )
 from edgebench.benchmark.statistics import needed_calls
-from edgebench.benchmark.workloads.records import Energy, Process, ThroughputRun, Workloads
+from edgebench.benchmark.workloads.records import Cache, Energy, LoadRun, Process, ThroughputRun, Workloads
 from edgebench.reports.cases import Case
 from edgebench.reports.gates import TAG, Gate
 from edgebench.reports.quantities import QUANTILES, Quantity
@@ -140,7 +140,7 @@ def _calls_of(q: float, confidence: float) -> int:
 
 
 def _workloads(gate: Gate) -> Workloads:
-    """Return as many runs as a median of theirs needs, each of a thousand samples, with their energy."""
+    """Return as many runs as a median of theirs needs: of a thousand samples with their energy, of loads."""
     rng = np.random.default_rng(_SEED)
     process = Process("", int(_LOAD_NS), int(_FIRST_NS), None, None, None, None, _TIMING)
     costs = rng.lognormal(0, _SPREAD_OF_SESSIONS, max(8, 2 * needed_calls(0.5, gate.confidence)))
@@ -149,4 +149,9 @@ def _workloads(gate: Gate) -> Workloads:
         elapsed = round(1000 * _LATENCY_NS * cost)
         energy = Energy(_JOULES * 1000 * cost, elapsed, "made up")
         runs.append(ThroughputRun(process, index, 1000, 1000, elapsed, "", energy))
-    return Workloads(throughput=tuple(runs))
+    loads = [
+        LoadRun(replace(process, load_ns=round(_LOAD_NS * cost)), cache, index, float(cache is Cache.WARM))
+        for index, cost in enumerate(costs)
+        for cache in Cache
+    ]
+    return Workloads(throughput=tuple(runs), loads=tuple(loads))

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import numpy as np
 
-from edgebench.benchmark.conditions import of_process
 from edgebench.benchmark.dependence import FloatArray
-from edgebench.benchmark.evidence import Measurement, Validity
-from edgebench.benchmark.validity import graded
-from edgebench.benchmark.workloads.records import Process, SoakRun, ThroughputRun
+from edgebench.benchmark.evidence import Measurement
+from edgebench.benchmark.validity import disturbances
+from edgebench.benchmark.workloads.records import Cache, Process, SoakRun, ThroughputRun
 from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
 from edgebench.reports.subjects import Subject
 from edgebench.reports.timing_estimates import median
+from edgebench.reports.units import percent
 
 _PARTLY = re.compile(r"(?P<part>\d+) of (?P<all>\d+) nodes")
 _PROCESSORS = re.compile(r"CPUExecutionProvider|.*\bCPU\b.*|XNNPACK|none", re.IGNORECASE)
 """Providers that are the processor itself, not an accelerator."""
+
+_OFF = 0.05
+"""The share of a model file that may lie on the other side of a cold or a warm load."""
 
 
 def throughput(subject: Subject, confidence: float) -> Estimate:
@@ -31,7 +34,7 @@ def throughput(subject: Subject, confidence: float) -> Estimate:
         by_shape.setdefault(f"batch {timing.batch}, threads {timing.threads}", []).append(run)
     if not by_shape:
         return unknown(missing(subject.measurement, "throughput"), "runs")
-    if problem := invalid([run.process for runs in by_shape.values() for run in runs]):
+    if problem := disturbed([run.process for runs in by_shape.values() for run in runs]):
         return unknown(problem, "runs")
     parts: dict[str, Callable[[float], Estimate]] = {
         shape: partial(_median, np.array([1e9 * run.samples / run.elapsed_ns for run in runs]))
@@ -47,9 +50,26 @@ def energy(subject: Subject, confidence: float) -> Estimate:
     metered = [(run, run.energy) for run in runs if run.energy and run.process.timing.batch == 1]
     if not metered:
         return unknown(missing(subject.measurement, "energy"), "runs")
-    if problem := invalid([run.process for run, _ in metered]):
+    if problem := disturbed([run.process for run, _ in metered]):
         return unknown(problem, "runs")
     return _median(np.array([1e3 * read.joules / run.calls for run, read in metered]), confidence)
+
+
+def loading(cache: Cache, subject: Subject, confidence: float) -> Estimate:
+    """Return the time of loading the model with its file out of the page cache, or in it, in ns."""
+    measurement = subject.measurement
+    runs = [run for run in measurement.workloads.loads if run.cache is cache]
+    if not runs:
+        return unknown(missing(measurement, f"{cache} load"), "runs")
+    off = max(abs((run.resident_share or 0.0) - (cache is Cache.WARM)) for run in runs)
+    if None in [run.resident_share for run in runs]:
+        return unknown("the system does not tell how much of the file lay in memory", "runs")
+    if off > _OFF:
+        held = "still" if cache is Cache.COLD else "not"
+        return unknown(f"{percent(off)} of the model file was {held} in memory before a {cache} load", "runs")
+    if problem := disturbed([run.process for run in runs]):
+        return unknown(problem, "runs")
+    return _median(np.array([run.process.load_ns for run in runs], np.float64), confidence)
 
 
 def coverage(subject: Subject) -> Estimate:
@@ -81,11 +101,15 @@ def _median(values: FloatArray, confidence: float) -> Estimate:
     return median(values, confidence, "runs")
 
 
-def invalid(processes: Sequence[Process]) -> str | None:
-    """Return why a run is INVALID, as a session would be, or None."""
-    graded_all = [graded(condition) for process in processes for condition in of_process(process)]
-    reason = next((reason for grade, reason in graded_all if grade is Validity.INVALID), None)
-    return reason and f"a run of it is INVALID: {reason}"
+def disturbed(processes: Sequence[Process], ignored: Collection[str] = ()) -> str | None:
+    """Return why a run's times are not the model's own, as those of a session would not be, or None.
+
+    ignored: names of conditions that are what the run was to show.
+    """
+    for process in processes:
+        for reason in disturbances(process, ignored).values():
+            return f"a run of it is {reason}"
+    return None
 
 
 def missing(measurement: Measurement, asked: str, what: str | None = None) -> str:

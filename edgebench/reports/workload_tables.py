@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgebench.benchmark.conditions import of_process
-from edgebench.benchmark.evidence import Evidence, Measurement, Validity
-from edgebench.benchmark.validity import graded
+from edgebench.benchmark.evidence import Evidence, Measurement
+from edgebench.benchmark.validity import disturbances
 from edgebench.benchmark.workloads.records import LoadRun, Process, ThroughputRun
 from edgebench.reports.scenario_tables import scenarios
 from edgebench.reports.sustained_tables import profiles, soaks
@@ -119,13 +118,12 @@ def _loads(measured: Named, _raw: Raw) -> TextTable:
 
 def _disturbed(processes: Sequence[Process]) -> str:
     """Return what disturbed the processes, empty where nothing did; waiting is taken per thread."""
-    said: dict[str, None] = {}
-    for process in processes:
-        for condition in of_process(process):
-            grade, _ = graded(condition)
-            if grade is not Validity.VALID:
-                said[f"{grade}: {'waited' if condition.name == 'wait_share' else 'stolen'}"] = None
-    return ", ".join(said)
+    found = {name: None for process in processes for name in disturbances(process)}
+    return ", ".join(_SAID.get(name, name.replace("_", " ")) for name in found)
+
+
+_SAID = {"wait_share": "waited", "steal_share": "stolen", "others_share": "others at work"}
+"""Conditions in a word, where their names are none."""
 
 
 def _range(values: Sequence[float]) -> str:

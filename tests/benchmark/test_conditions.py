@@ -182,12 +182,13 @@ def test_others_beside_its_core_disturb() -> None:
     assert assessed(after=replace(AFTER, cores=elsewhere)).validity is Validity.VALID
 
 
-def test_others_elsewhere_are_said_and_disturb_no_time() -> None:
-    """A process that may use all cores loses none to others at work there; that they worked is said."""
+def test_others_on_a_quarter_of_the_machine_disturb() -> None:
+    """Of a process that may use all cores no gate on a time is answered where others keep many busy."""
     loaded = tuple(replace(core, busy_s=107.05) for core in CORES)
     timing = replace(TIMING, affinity=(0, 1, 2, 3))
     found = assessed(after=replace(AFTER, cores=loaded), timing=timing)
-    assert found == Assessment(Validity.DEGRADED, ("others kept 46 % of the machine's cores busy",))
+    reasons = ("others kept 46 % of the machine's cores busy",)
+    assert found == Assessment(Validity.DEGRADED, reasons, disturbances=reasons)
 
 
 def test_a_warm_start_is_said() -> None:

@@ -15,12 +15,15 @@ from edgebench.benchmark.evidence import Answers, LatencySamples, MetricRecord, 
 from edgebench.benchmark.metric_draws import draw_metric
 from edgebench.benchmark.metrics import METRICS, user_metric
 from edgebench.benchmark.workloads.records import (
+    Cache,
     Energy,
+    LoadRun,
     Process,
     ThroughputRun,
     Unavailable,
     Workloads,
 )
+from edgebench.devices.readings import Core, Readings
 from edgebench.errors import ConfigError
 from edgebench.reports.gate_words import parse_gate
 from edgebench.reports.groups import extreme
@@ -284,6 +287,7 @@ def with_workloads(workloads: Workloads, samples: LatencySamples | None = None, 
         ("energy <= 1mJ", "energy is not available: no counter here"),
         ("p95[sustained] <= 60ms", "sustained load was not measured"),
         ("memory[steady] <= 1GB", "the sessions do not tell it"),
+        ("load[cold] <= 1s", "cold load was not measured"),
         ("coverage >= 90%", "does not tell it in numbers: not told"),
         ("rmse <= 5", "no evaluation data was given"),
         ("p95 <= 1.05x baseline", "no baseline"),
@@ -316,6 +320,53 @@ def test_throughput_is_that_of_the_best_shape() -> None:
     assert "(batch 8, threads 1)" in found.reason
     few = with_workloads(Workloads(throughput=runs[:2]))
     assert "at least 5 runs" in str(only(few, "throughput >= 50/s").needed)
+
+
+def loads(cache: Cache, resident: float | None, made: Process | None = None) -> Run:
+    """Return seven loadings of 40 ms each."""
+    one = replace(made or process(), load_ns=40 * MS)
+    return with_workloads(Workloads(loads=tuple(LoadRun(one, cache, i, resident) for i in range(7))))
+
+
+def test_loading_from_a_cold_cache_is_judged_by_its_runs_alone() -> None:
+    """Cold loads answer `load[cold]`, and not `load[warm]`."""
+    run = loads(Cache.COLD, 0.0)
+    assert only(run, "load[cold] <= 50ms").answer is Answer.PASS
+    assert only(run, "load[cold] <= 30ms").answer is Answer.FAIL
+    assert only(run, "load[warm] <= 50ms").reason == "warm load was not measured"
+
+
+@pytest.mark.parametrize(
+    ("cache", "resident", "says"),
+    [
+        (Cache.COLD, 0.5, "50 % of the model file was still in memory before a cold load"),
+        (Cache.WARM, 0.5, "50 % of the model file was not in memory before a warm load"),
+        (Cache.COLD, None, "does not tell how much"),
+    ],
+)
+def test_a_load_that_was_not_cold_is_none(cache: Cache, resident: float | None, says: str) -> None:
+    """Where the pages could not be dropped, or nobody can tell, the gate stays open."""
+    found = only(loads(cache, resident), f"load[{cache}] <= 1s")
+    assert found.answer is Answer.INCONCLUSIVE
+    assert says in found.reason
+
+
+def test_sensors_around_a_run_beyond_single_calls_count() -> None:
+    """A processor that was slowed down, or half a machine at other work, makes no gate on such times pass."""
+    cores = (Core(0, busy_s=0.0), Core(1, busy_s=0.0))
+    before = Readings(uptime_s=0.0, throttle_count=0, cores=cores)
+    after = replace(before, uptime_s=10.0)
+    busy = replace(after, cores=(Core(0, busy_s=9.0), Core(1, busy_s=9.0)))
+    for end, says in (
+        (replace(after, throttle_count=1), "the machine was slowed down"),
+        (busy, "others kept 45 % of the machine's cores busy"),
+    ):
+        unbound = replace(timing(), affinity=())
+        made = replace(process(), timing=unbound, before=before, after=end, cpu_s=9.0)
+        run = loads(Cache.WARM, 1.0, made)
+        assert says in only(run, "load[warm] <= 50ms").reason
+    calm = loads(Cache.WARM, 1.0, replace(process(), before=before, after=after, cpu_s=9.0))
+    assert only(calm, "load[warm] <= 50ms").answer is Answer.PASS
 
 
 def test_a_run_that_others_disturbed_is_no_throughput() -> None:

@@ -69,7 +69,8 @@ def test_the_edge_checklist_can_pass_and_can_fire() -> None:
         "p50 <= 20ms", "p90 <= 20ms", "p95 <= 20ms", "p99 <= 20ms", "size <= 2MB", "shrink >= 3x",
         "drop <= 1pp", "top1 >= 80%", "top5 >= 95%", "churn <= 2%", "load <= 100ms", "first <= 40ms",
         "memory <= 200MB", "p99.9 <= 20ms", "p95[sustained] <= 20ms", "throughput >= 50/s", "energy <= 100mJ",
-        "memory[steady] <= 200MB", "coverage >= 80%", "size <= 0.5x baseline", "load <= 1.2x baseline",
+        "memory[steady] <= 200MB", "load[cold] <= 100ms", "load[warm] <= 100ms", "coverage >= 80%",
+        "size <= 0.5x baseline", "load <= 1.2x baseline",
         "drop <= 1%rel", "top1[class cat] >= 80%", "drop[worst class] <= 5pp", "churn[weather=night] <= 5%",
     ],
 )  # fmt: skip

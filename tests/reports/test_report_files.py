@@ -204,6 +204,8 @@ def test_results_hold_every_quantity_that_is_supported() -> None:
         "metric",
         "metric drop",
         "memory[steady]",
+        "load[cold]",
+        "load[warm]",
         "energy",
         "coverage",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,9 +83,11 @@ class Bench:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         columns = calls(measurer.tensors(self.artifact, LATENCY_SAMPLES * group.batch), group)
         limit = 2 * lasts_s + _SLACK_S
+        before = measurer.watch.ready()
         result = measurer.ask(
             self.artifact, self.model, settings, columns, timeout_s=limit, program=AGENT_WORKLOADS.name
         )
+        result = replace(result, before=before, after=measurer.watch.read())
         run, raw = told(_process(result, started, self.artifact, group.batch), result, relative)
         write_raw(request.out / relative, raw, run, job=job)
         return run
@@ -104,6 +106,9 @@ def _process(result: AgentResult, started: str, artifact: Artifact, batch: int) 
             steal_share=meta["steal_share"],
             timing=timing_of(result, artifact, batch),
             coverage=str(meta["coverage"]),
+            before=result.before,
+            after=result.after,
+            cpu_s=meta["cpu_s"],
         )
     except (KeyError, TypeError, ValueError) as err:
         raise MeasurementError(f"the agent's result lacks what it should tell: {err!r}") from err

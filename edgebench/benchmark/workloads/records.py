@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from edgebench.benchmark.timing import Timing
+from edgebench.devices.readings import Readings
 
 
 class Scenario(enum.StrEnum):
@@ -46,7 +47,8 @@ class Process:
 
     load_ns, first_ns: making the model ready, and the first call. peak_rss_bytes: the most resident memory
     that it ever had, steady_rss_bytes: what it had after its last call. wait_share, steal_share: of its
-    time, 0–1, that it stood ready without a core, and that the hypervisor gave to others.
+    time, 0–1, that it stood ready without a core, and that the hypervisor gave to others. before, after,
+    cpu_s: as a session's; None in records from before they were read.
     """
 
     started_utc: str
@@ -58,6 +60,9 @@ class Process:
     steal_share: float | None
     timing: Timing
     coverage: str = ""
+    before: Readings | None = None
+    after: Readings | None = None
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
