@@ -141,7 +141,7 @@ def floors_without_own(found: Sequence[Comparison]) -> list[float]:
 def main() -> None:
     """Measure, print the table, exit by the goals."""
     options = arguments(__doc__).parse_args()
-    plan = Plan(4, 3, 2) if options.quick else Plan(50, 5, 25)
+    plan = Plan(4, 3, 2) if options.quick else Plan(50, 5, 50)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         first, again, second = models(folder)

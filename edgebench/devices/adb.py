@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from edgebench.devices import shell
@@ -35,7 +35,10 @@ from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import DeviceError, DeviceFileError
 
 _NETWORK_SERIAL = re.compile(r"[\w.-]+:\d+")
-_FILL = shell.SHA256 + 'h=$(sha <"$1") && [ "${h%% *}" = "$3" ] && mv -f "$1" "$2"'
+_FILL = (
+    f'{shell.SHA256}h=$(sha <"$1") && [ "${{h%% *}}" = "$3" ] && touch "$1" && mv -f "$1" "$2" || exit 1; '
+    f"{shell.name_it('$2', '$4')}"
+)
 _TELL = shell.SHA256 + 'wc -c <"$1" && sha <"$1"'
 _READ = 'input=$1; shift; exec "$@" <"$input"'
 
@@ -46,6 +49,8 @@ class AdbTransport(RemoteTransport):
 
     serial: str
     adb: str
+    _folders: set[PurePosixPath] = field(default_factory=set)
+    """Made before; adb itself makes one that has vanished since."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
         """Run a command to its end; its input goes ahead as a file, for old phones know no end of it."""
@@ -68,10 +73,13 @@ class AdbTransport(RemoteTransport):
         return [self.adb, "-s", self.serial, "shell", line]
 
     def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
-        made = self.sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
-        self._check(made, copy.step, f"{part.parent}: cannot be written there")
+        if part.parent not in self._folders:
+            made = self.sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
+            self._check(made, copy.step, f"{part.parent}: cannot be written there")
+            self._folders.add(part.parent)
         self._copy(["push", str(copy.local.absolute()), str(part)], copy)
-        filled = self.sh(_FILL, part, copy.remote, digest, timeout_s=copy.timeout_s, step=copy.step)
+        words = (part, copy.remote, digest, copy.name or "")
+        filled = self.sh(_FILL, *words, timeout_s=copy.timeout_s, step=copy.step)
         self._check(filled, copy.step, "it did not arrive as it was sent")
 
     def _get(self, local: Path, remote: PurePosixPath, step: str) -> str:

@@ -46,12 +46,16 @@ NOT_FOUND = 127
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy between `local` and `remote`. size: in bytes. step: its name in messages."""
+    """A copy between `local` and `remote`. size: in bytes. step: its name in messages.
+
+    name: a symbolic link to `remote` that is made with it; None for none.
+    """
 
     local: Path
     remote: PurePosixPath
     size: int
     step: str
+    name: PurePosixPath | None = None
 
     @property
     def timeout_s(self) -> float:
@@ -79,7 +83,7 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
-        """Copy a file, its folder made, to `part`; rename it where its SHA-256 is `digest`.
+        """Copy a file, its folder made, to `part`; rename it where its SHA-256 is `digest`, and link it.
 
         Raises DeviceError.
         """
@@ -100,10 +104,17 @@ class RemoteTransport(ABC):
         step = f"running {PurePosixPath(argv[0]).name}"
         return self._command(argv, timeout_s=timeout_s, step=step, feed=stdin)
 
-    def push(self, local: Path, remote: PurePosixPath, *, digest: str | None = None) -> None:
+    def push(
+        self,
+        local: Path,
+        remote: PurePosixPath,
+        *,
+        digest: str | None = None,
+        name: PurePosixPath | None = None,
+    ) -> None:
         """Copy a file to the machine: to a `.part`, its hash checked there, then renamed.
 
-        digest: its SHA-256, where that is known.
+        digest: its SHA-256, where that is known. name: of a symbolic link to it, made in the same breath.
         """
         step = f"sending {local.name}"
         try:
@@ -112,7 +123,7 @@ class RemoteTransport(ABC):
             raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
         part = remote.with_name(f".{remote.name[:60]}.{shell.new_nonce()}.part")
         try:
-            self._put(Copy(local, remote, size, step), part, digest)
+            self._put(Copy(local, remote, size, step, name), part, digest)
         except DeviceError:
             with contextlib.suppress(DeviceError):
                 self.sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)

@@ -25,7 +25,7 @@ QUOTA_KIB = 4 << 20
 
 _ABSENT = 3
 
-_MAKE = 'umask 077; mkdir -p "$1/files" "$2"'
+_MAKE = 'umask 077; mkdir -p "$1/files" "$2" && ls "$1/files"'
 
 # $1 the cached file, $2 its name in the workspace, $3 its hash, or empty where it was checked before.
 _LINK = (
@@ -54,6 +54,8 @@ class RemoteCache:
     transport: RemoteTransport
     root: PurePosixPath
     _checked: set[str] = field(default_factory=set)
+    _held: set[str] = field(default_factory=set)
+    """Hashes of the files that it held when the workspace was made: only these are looked for."""
 
     def workspace(self, run_folder: Path) -> PurePosixPath:
         """Return the folder of the run that is kept here in `run_folder`, made. Raises DeviceError."""
@@ -65,6 +67,7 @@ class RemoteCache:
                 f"{self.transport.uri}: {self.root}: cannot be written there ({made.stderr.strip()})",
                 hint="name another folder for its files, as in ?cache=/data/edgebench",
             )
+        self._held.update(made.stdout.split())
         return folder
 
     def deploy(self, local: Path, remote: PurePosixPath) -> str:
@@ -74,11 +77,9 @@ class RemoteCache:
         """
         digest = sha256_path(local)
         kept = self.root / "files" / digest
-        if not self._link(kept, remote, digest):
-            self.transport.push(local, kept, digest=digest)
-            self._checked.add(digest)
-            if not self._link(kept, remote, digest):
-                raise DeviceError(f"{self.transport.uri}: {kept}: vanished after it was sent")
+        if digest not in self._held or not self._link(kept, remote, digest):
+            self.transport.push(local, kept, digest=digest, name=remote)
+            self._held.add(digest)
         self._checked.add(digest)
         return digest
 

@@ -27,6 +27,12 @@ openssl uses the processor's own instructions, coreutils and busybox do not: 1,6
 machine of `benchmarks/transport.py`. Android's toybox has them by libcrypto, and there is no openssl.
 """
 
+
+def name_it(file: str, name: str) -> str:
+    """Return shell that makes `name` a link to `file`, both such as $2; nothing where it is empty."""
+    return f'[ -z "{name}" ] || {{ rm -f "{name}" && ln -s "{file}" "{name}"; }}'
+
+
 _MARK = "EB"
 _DEADLINE_SLACK_S = 10
 _END = 256

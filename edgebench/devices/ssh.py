@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from edgebench.devices.remote import Copy, Reason, RemoteTransport, find_hash, find_program
 from edgebench.devices.remote_device import RemoteDevice, remote_device
-from edgebench.devices.shell import SHA256
+from edgebench.devices.shell import SHA256, name_it
 from edgebench.devices.uri import DeviceUri, parse_uri
 from edgebench.errors import ConfigError, DeviceError, DeviceFileError
 from edgebench.storage import storage_errors
@@ -30,11 +30,12 @@ _PLACE = re.compile(
 _SOCKET_BYTES = 104 - 60
 """What a socket's path may have on every system, less its name and what ssh adds while it makes it."""
 
-# $1 the part, $2 the file, $3 its hash, $4 its size. tee goes on where the disk is full, so both are checked.
+# $1 the part, $2 the file, $3 its hash, $4 its size, $5 a name for it, or nothing. tee goes on where the
+# disk is full, so both hash and size are checked.
 _TAKE = (
     f"{SHA256}"
     'mkdir -p "${1%/*}" && h=$(tee "$1" | sha) && [ "${h%% *}" = "$3" ] '
-    '&& [ "$(wc -c <"$1")" -eq "$4" ] && mv -f "$1" "$2" || { rm -f "$1"; exit 1; }'
+    f'&& [ "$(wc -c <"$1")" -eq "$4" ] && mv -f "$1" "$2" || {{ rm -f "$1"; exit 1; }}; {name_it("$2", "$5")}'
 )
 
 # Size and hash are told on standard error, the hash found while the file is on its way.
@@ -60,7 +61,7 @@ class SshTransport(RemoteTransport):
         return [*user, *port, "--", self.host]
 
     def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
-        words = [str(part), str(copy.remote), digest, str(copy.size)]
+        words = [str(part), str(copy.remote), digest, str(copy.size), str(copy.name or "")]
         argv = ["sh", "-c", _TAKE, "sh", *words]
         sent = self._command(argv, timeout_s=copy.timeout_s, step=copy.step, feed=copy.local)
         self._check(sent, copy.step, "it did not arrive as it was sent")
