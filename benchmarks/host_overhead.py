@@ -30,7 +30,7 @@ from edgebench.devices.registry import open_device
 from edgebench.progress import silent
 
 LIMIT = 0.05
-SAMPLES, WIDTH, DEPTH = 1_000, 2_048, 4
+SAMPLES, WIDTH, DEPTH = 1_000, 2_048, 7
 SHAPES = {"keyword, 2 kB": 490, "image, 27 kB": 6_912}
 
 

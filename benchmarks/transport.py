@@ -1,8 +1,9 @@
 """What a command and a copy cost over edgebench's transports beside the bare clients, interleaved.
 
 The machine at the other end is this one: a real sshd on loopback, and the tests' phone, which speaks the
-ADB protocol to the real adb. Bare is `ssh` over a shared connection, `adb shell`, `cat >file` through ssh
-and `adb push`, none of which checks that anything arrived; edgebench's copies are hashed on both sides.
+ADB protocol to the real adb. What is copied is a new file at the other end, as in edgebench's cache. Bare is
+`ssh` over a shared connection, `adb shell`, `cat >file` through ssh and `adb push`, none of which checks that
+anything arrived; edgebench's copies are hashed on both sides.
 Goal: at most 1.5 times, for a command and for a copy of 50 MB. Beside it stands the floor of a copy that is
 checked: the bare client's time, and that of the two hashes one after the other, by openssl.
 """
@@ -35,12 +36,13 @@ Way = SshTransport | AdbTransport
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same work by the bare client and by edgebench."""
+    """The same work by the bare client and by edgebench. makes: a file that is not there before."""
 
     name: str
     bare: Callable[[], object]
     ours: Callable[[], object]
     rounds: int
+    makes: Path | None = None
 
 
 def run(argv: list[str], source: Path | None = None, target: Path | None = None) -> None:
@@ -68,8 +70,8 @@ def pairs(way: Way, folder: Path, rounds: int) -> Iterator[Pair]:
         f"{kind}: `true`", lambda: run([*client, "true"]), lambda: way.run(["true"], timeout_s=60), rounds
     )
     copies = max(rounds // 10, 3)
-    yield Pair(f"{kind}: send 50 MB", push, lambda: way.push(sent, remote), copies)
-    yield Pair(f"{kind}: fetch 50 MB", pull, lambda: way.pull(remote, back), copies)
+    yield Pair(f"{kind}: send 50 MB", push, lambda: way.push(sent, remote), copies, makes=there)
+    yield Pair(f"{kind}: fetch 50 MB", pull, lambda: way.pull(remote, back), copies, makes=back)
 
 
 def seconds(pair: Pair, hashes: Callable[[], object]) -> tuple[list[float], list[float], list[float]]:
@@ -78,6 +80,8 @@ def seconds(pair: Pair, hashes: Callable[[], object]) -> tuple[list[float], list
     works = (pair.bare, pair.ours, hashes if "MB" in pair.name else lambda: None)
     for index in range(pair.rounds + 1):
         for times, work in zip(taken, works, strict=True):
+            if pair.makes is not None and work is not works[-1]:
+                pair.makes.unlink(missing_ok=True)
             start = time.perf_counter()
             work()
             if index:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -72,13 +72,13 @@ class AdbTransport(RemoteTransport):
     def _client(self, line: str) -> list[str]:
         return [self.adb, "-s", self.serial, "shell", line]
 
-    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
+    def _put(self, copy: Copy, part: PurePosixPath, digest: Callable[[], str]) -> None:
         if part.parent not in self._folders:
             made = self.sh('mkdir -p "$1"', part.parent, timeout_s=SHORT_S, step=copy.step)
             self._check(made, copy.step, f"{part.parent}: cannot be written there")
             self._folders.add(part.parent)
         self._copy(["push", str(copy.local.absolute()), str(part)], copy)
-        words = (part, copy.remote, digest, copy.name or "")
+        words = (part, copy.remote, digest(), copy.name or "")
         filled = self.sh(_FILL, *words, timeout_s=copy.timeout_s, step=copy.step)
         self._check(filled, copy.step, "it did not arrive as it was sent")
 

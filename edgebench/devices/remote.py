@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from edgebench.devices import shell
+from edgebench.devices.following import Following
 from edgebench.devices.process import Ended, run_process, started, text
 from edgebench.devices.stopping import check_stop
 from edgebench.devices.transport import Completed
@@ -82,8 +84,10 @@ class RemoteTransport(ABC):
         """Return the command that has the machine's shell run a line."""
 
     @abstractmethod
-    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
+    def _put(self, copy: Copy, part: PurePosixPath, digest: Callable[[], str]) -> None:
         """Copy a file, its folder made, to `part`; rename it where its SHA-256 is `digest`, and link it.
+
+        digest: may have to be waited for.
 
         Raises DeviceError.
         """
@@ -111,30 +115,32 @@ class RemoteTransport(ABC):
         *,
         digest: str | None = None,
         name: PurePosixPath | None = None,
-    ) -> None:
-        """Copy a file to the machine: to a `.part`, its hash checked there, then renamed.
+    ) -> str:
+        """Copy a file to the machine: to a `.part`, its hash checked there, then renamed; return its SHA-256.
 
-        digest: its SHA-256, where that is known. name: of a symbolic link to it, made in the same breath.
+        digest: the same, where it is known; else it is found while the file is on its way. name: of a
+        symbolic link to it, made in the same breath.
         """
         step = f"sending {local.name}"
-        try:
-            digest, size = digest or sha256_path(local), local.stat().st_size
-        except OSError as err:
-            raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
         part = remote.with_name(f".{remote.name[:60]}.{shell.new_nonce()}.part")
-        try:
-            self._put(Copy(local, remote, size, step, name), part, digest)
-        except DeviceError:
-            with contextlib.suppress(DeviceError):
-                self.sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
-            raise
+        with ThreadPoolExecutor(1) as pool:
+            hashed = pool.submit(lambda: digest or sha256_path(local))
+            try:
+                self._put(Copy(local, remote, local.stat().st_size, step, name), part, hashed.result)
+            except DeviceError:
+                with contextlib.suppress(DeviceError):
+                    self.sh('rm -f "$1"', part, timeout_s=SHORT_S, step=step)
+                raise
+            except OSError as err:
+                raise DeviceError(f"{local}: cannot be sent ({err.strerror})") from err
+            return hashed.result()
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine; it takes its place only with the hash that it has there."""
         step = f"fetching {remote.name}"
-        with arriving_path(local) as temporary:
+        with arriving_path(local) as temporary, Following(temporary) as arriving:
             digest = self._get(temporary, remote, step)
-            if sha256_path(temporary) != digest:
+            if arriving.digest() != digest and sha256_path(temporary) != digest:
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
 
     @contextlib.contextmanager

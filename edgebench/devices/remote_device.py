@@ -18,7 +18,6 @@ from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, check_options
 from edgebench.errors import ConfigError, DeviceError
 from edgebench.progress import Progress
-from edgebench.storage import sha256_path
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import DeviceFacts
@@ -99,8 +98,7 @@ class RemoteDevice:
 
     def push(self, local: Path, remote: PurePosixPath) -> None:
         """Copy a file to the machine, whole or not at all."""
-        self.transport.push(local, remote)
-        self.jobs().note(local, remote, sha256_path(local))
+        self.jobs().note(local, remote, self.transport.push(local, remote))
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         """Copy a file from the machine, whole or not at all."""

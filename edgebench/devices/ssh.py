@@ -11,7 +11,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,11 +30,11 @@ _PLACE = re.compile(
 _SOCKET_BYTES = 104 - 60
 """What a socket's path may have on every system, less its name and what ssh adds while it makes it."""
 
-# $1 the part, $2 the file, $3 its hash, $4 its size, $5 a name for it, or nothing. tee goes on where the
-# disk is full, so both hash and size are checked.
+# $1 the part, $2 the file, $3 its hash, $4 its size, $5 a name for it, or nothing. keep may go on
+# where the disk is full, so both hash and size are checked.
 _TAKE = (
     f"{SHA256}"
-    'mkdir -p "${1%/*}" && h=$(tee "$1" | sha) && [ "${h%% *}" = "$3" ] '
+    'mkdir -p "${1%/*}" && h=$(keep "$1") && [ "${h%% *}" = "$3" ] '
     f'&& [ "$(wc -c <"$1")" -eq "$4" ] && mv -f "$1" "$2" || {{ rm -f "$1"; exit 1; }}; {name_it("$2", "$5")}'
 )
 
@@ -60,8 +60,8 @@ class SshTransport(RemoteTransport):
         port = [] if self.port is None else ["-p", str(self.port)]
         return [*user, *port, "--", self.host]
 
-    def _put(self, copy: Copy, part: PurePosixPath, digest: str) -> None:
-        words = [str(part), str(copy.remote), digest, str(copy.size), str(copy.name or "")]
+    def _put(self, copy: Copy, part: PurePosixPath, digest: Callable[[], str]) -> None:
+        words = [str(part), str(copy.remote), digest(), str(copy.size), str(copy.name or "")]
         argv = ["sh", "-c", _TAKE, "sh", *words]
         sent = self._command(argv, timeout_s=copy.timeout_s, step=copy.step, feed=copy.local)
         self._check(sent, copy.step, "it did not arrive as it was sent")

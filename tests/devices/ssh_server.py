@@ -72,6 +72,8 @@ def _answers(port: int) -> bool:
 
 
 def _write_server(folder: Path, port: int, forced: str | None) -> None:
+    # bash takes itself for the second shell then, and leaves the .bashrc of whoever runs the tests alone: it
+    # may cost each command 80 ms, which would be taken for the link's.
     for name in ("host_key", "user_key", "talkative_key"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True, timeout=60
@@ -91,6 +93,7 @@ StrictModes no
 PermitRootLogin yes
 PasswordAuthentication no
 MaxStartups 100
+SetEnv SHLVL=1
 {"" if forced is None else f"ForceCommand {forced}"}
 """
     )
