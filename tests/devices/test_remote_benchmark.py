@@ -273,7 +273,9 @@ def test_a_real_int8_model_answers_there_as_published(far: Far, assets: Path, tm
     answers = load_answers(run, measured)
     assert answers is not None
     assert round(100 * float((answers.logits.argmax(1) == answers.labels).mean()), 2) == 90.2
-    assert load_samples(run, measured).latency_ns.size == 400
+    session = measured.sessions[0]  # of whose calls those before it was steady may count as warm-up
+    assert load_samples(run, measured).latency_ns.size == session.calls
+    assert session.calls + session.warmup_calls >= 400
     api.report(run)
     page = (run / "report.html").read_text()
     assert far.uri in page
