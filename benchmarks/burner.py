@@ -31,8 +31,13 @@ _BURN = (
 )
 
 
-def measured(out: Path, artifact: Artifact, model: Path) -> tuple[Measurement, Decision]:
-    """Return one session of `SESSION_S` seconds on `CORE`, and the decision by a gate that it keeps."""
+def measured(
+    out: Path, artifact: Artifact, model: Path, affinity: str | None = str(CORE)
+) -> tuple[Measurement, Decision]:
+    """Return one session of `SESSION_S` seconds, and the decision by a gate that it keeps.
+
+    affinity: the cores that it is bound to; None for any.
+    """
     request = BenchmarkRequest(
         artifacts=((artifact, model),),
         out=out,
@@ -40,7 +45,7 @@ def measured(out: Path, artifact: Artifact, model: Path) -> tuple[Measurement, D
         calls=10_000_000,
         max_session_s=SESSION_S,
         warmup_s=0.05,
-        affinity=str(CORE),
+        affinity=affinity,
     )
     evidence = benchmark(request)
     (measurement,) = evidence.measurements

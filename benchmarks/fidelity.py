@@ -302,6 +302,7 @@ def main() -> None:
         "peer µs",
         "native / C",
         "python − C µs",
+        "python / C",
         "python / peer",
     ]
     print(table(header, [row(case) for case in cases]), "\n", sep="")

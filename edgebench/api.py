@@ -134,6 +134,20 @@ def device_doctor(uri: str) -> tuple[Finding, ...]:
     return examine_device(uri)
 
 
+def device_release(uri: str) -> str:
+    """End a job on a device that outlived its host or link; return whose it was, empty where none runs.
+
+    Raises ConfigError for this machine, DeviceError where a host that is there measures.
+    """
+    from edgebench.devices.registry import open_device
+    from edgebench.devices.remote_device import RemoteDevice
+
+    device = open_device(uri)
+    if not isinstance(device, RemoteDevice):
+        raise ConfigError(f"{uri} has no jobs without a host", hint="what runs here ends with its process")
+    return device.jobs().release()
+
+
 def device_setup(
     uri: str, *, wheels: Path | None = None, native: bool = False, progress: Progress = silent
 ) -> tuple[str, ...]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.benchmark.criteria import Criteria, canonical, declare
 from edgebench.benchmark.evidence_files import EVIDENCE, check_unmeasured, read_evidence
 from edgebench.benchmark.fleet import benchmark_on
-from edgebench.benchmark.looks import Stop
+from edgebench.benchmark.looks import Looks, Stop
 from edgebench.benchmark.runner import benchmark
 from edgebench.benchmark.stopping import Until, check_same, settings
 from edgebench.benchmark.tools import Tool, benchmark_by_tool
 from edgebench.devices.inventory import expand
 from edgebench.errors import ConfigError, InputError
+from edgebench.options import parse_duration, parse_percent
 from edgebench.progress import Progress
 from edgebench.reports.deciding import Decider
 from edgebench.reports.fitting import check_patterns
@@ -23,9 +24,39 @@ from edgebench.reports.fitting import check_patterns
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import Evidence
     from edgebench.benchmark.request import BenchmarkRequest
+    from edgebench.pipeline_file import BenchmarkConfig
     from edgebench.reports.gates import Gate
 
 DEFAULT_TIME = "10m"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a measurement before it is decided.
+
+    max_s: the seconds it may take. within: half the width of an interval, as a share of its value, at which
+    what is open is known narrowly enough; None where it has to be decided.
+    """
+
+    max_s: float
+    within: float | None = None
+
+    def go_on(self, looks: Looks) -> bool:
+        """Return whether these limits leave something to measure where looks have ended."""
+        if looks.stop is not Stop.NARROW:
+            return looks.stop is Stop.TIME
+        return self.within is None or (looks.within is not None and self.within < looks.within)
+
+
+def parse_limits(max_time: str, within: str | None, options: tuple[str, str]) -> Limits:
+    """Return limits in words such as `10m` and `2%`. options: their names, for ConfigError."""
+    share = None if within is None else parse_percent(within, options[1])
+    return Limits(parse_duration(max_time, options[0]), share)
+
+
+def configured_limits(config: BenchmarkConfig) -> Limits:
+    """Return the limits of a pipeline file. Raises ConfigError."""
+    return parse_limits(config.max_time, config.within, ("benchmark.max_time", "benchmark.within"))
 
 
 def measure(
@@ -59,12 +90,12 @@ def measure_until_decided(
     request: BenchmarkRequest,
     devices: Sequence[str],
     gates: Sequence[Gate],
-    max_s: float,
+    limits: Limits,
     progress: Progress,
     *,
     again: bool,
 ) -> None:
-    """Measure session by session until the gates are decided, or `max_s` seconds are over.
+    """Measure session by session until the gates are decided, or a limit is reached.
 
     again: go on with a measurement in the folder whose time was out, its looks counted. One that came to
     its end is left as it is. Raises ConfigError for several devices, and where what lies there was measured
@@ -76,10 +107,17 @@ def measure_until_decided(
     looks = None if earlier is None else earlier.looks
     if looks is not None:
         check_same(looks.settings, settings(request))
-    if looks is not None and (looks.stop is not Stop.TIME or not again):
+    if looks is not None and not (again and limits.go_on(looks)):
         progress(f"nothing is left to measure: {looks.stop.words}")
         return
-    benchmark(request, until=Until(Decider(request.out, gates), max_s, earlier), progress=progress)
+    benchmark(request, until=_until(request, gates, limits, earlier), progress=progress)
+
+
+def _until(
+    request: BenchmarkRequest, gates: Sequence[Gate], limits: Limits, earlier: Evidence | None
+) -> Until:
+    decider = Decider(request.out, gates, limits.within)
+    return Until(decider, limits.max_s, earlier, limits.within)
 
 
 def _only(devices: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from edgebench.progress import Progress, silent
 if TYPE_CHECKING:
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.benchmark.tools import Tool
+    from edgebench.deciding import Limits
     from edgebench.reports.gates import Gate
 
 
@@ -48,6 +49,7 @@ def benchmark(
     gates: Path | None = None,
     until_decided: bool = False,
     max_time: str | None = None,
+    within: str | None = None,
     runner: str = "auto",
     out: Path | None = None,
     progress: Progress = silent,
@@ -63,8 +65,8 @@ def benchmark(
     temperature each session begins at most, as in `60C` or `60C,15m`.
     metric: f1, auc, map, rmse, mae or a function of your own; metric_better: `more` or `less`, for such.
     gates: criteria to write down before the measurement. until_decided: take sessions until they, or the
-    edge checklist, are decided, on one device and for `max_time` at most, 10m where None; a call on the same
-    folder goes on.
+    edge checklist, are decided, on one device and for `max_time` at most, 10m where None; with `within`, as
+    in `2%`, until all that is open is known that narrowly, too. A call on the same folder goes on.
     runner: who makes the calls there, `python`, `native`, or `auto`: native on phones without Python; or a
     tool for the device, as in `benchmark_model=/path` or `onnxruntime_perf_test=/path`.
     Raises InputError for a model or data that do not fit, DeviceError where the device fails,
@@ -78,7 +80,7 @@ def benchmark(
     from edgebench.storage import folder_lock, sweep_parts
     from edgebench.workload_options import parse_workloads
 
-    way = _way(runner, gates, max_time, until_decided=until_decided)
+    way = _way(runner, gates, max_time, within, until_decided=until_decided)
     workloads = parse_workloads(
         batches=batches,
         throughput_threads=throughput_threads,
@@ -121,17 +123,19 @@ def benchmark(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a request is measured. criteria: None for none declared. until_s: given where they end it."""
+    """How a request is measured. criteria: None for none declared. limits: given where they end it."""
 
     tool: Tool | None
     criteria: Sequence[Gate] | None
-    until_s: float | None
+    limits: Limits | None
 
 
-def _way(runner: str, gates: Path | None, max_time: str | None, *, until_decided: bool) -> _Way:
+def _way(
+    runner: str, gates: Path | None, max_time: str | None, within: str | None, *, until_decided: bool
+) -> _Way:
     """Return what the options say of it. Raises ConfigError where they contradict each other."""
     from edgebench.benchmark.tools import parse_tool
-    from edgebench.deciding import DEFAULT_TIME
+    from edgebench.deciding import DEFAULT_TIME, parse_limits
     from edgebench.reports.gate_files import load_gates
     from edgebench.reports.gate_words import DEFAULT_GATES
 
@@ -140,9 +144,11 @@ def _way(runner: str, gates: Path | None, max_time: str | None, *, until_decided
     if until_decided:
         if tool is not None:
             raise ConfigError("--until-decided: not with a tool as runner", hint="ask for more --sessions")
-        return _Way(None, criteria or DEFAULT_GATES, parse_duration(max_time or DEFAULT_TIME, "--max-time"))
-    if max_time:
-        raise ConfigError("--max-time is for --until-decided", hint="add --until-decided, or leave it out")
+        limits = parse_limits(max_time or DEFAULT_TIME, within, ("--max-time", "--within"))
+        return _Way(None, criteria or DEFAULT_GATES, limits)
+    for option, given in {"--max-time": max_time, "--within": within}.items():
+        if given:
+            raise ConfigError(f"{option} is for --until-decided", hint="add --until-decided, or leave it out")
     return _Way(tool, criteria, None)
 
 
@@ -150,8 +156,8 @@ def _measure(request: BenchmarkRequest, devices: Sequence[str], way: _Way, progr
     from edgebench import deciding
     from edgebench.benchmark.evidence_files import check_unmeasured
 
-    if way.until_s is not None and way.criteria is not None:
-        deciding.measure_until_decided(request, devices, way.criteria, way.until_s, progress, again=True)
+    if way.limits is not None and way.criteria is not None:
+        deciding.measure_until_decided(request, devices, way.criteria, way.limits, progress, again=True)
         return
     check_unmeasured(request.out)
     if way.tool is not None:

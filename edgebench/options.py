@@ -63,6 +63,14 @@ def parse_duration(text: str, option: str) -> float:
     return float(found[1]) * {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
 
 
+def parse_percent(text: str, option: str) -> float:
+    """Return the share, above 0, of a text such as `2%`. Raises ConfigError, naming `option`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
+    if found is None or not float(found[1]):
+        raise ConfigError(f"{option} {text!r} is not a percentage above zero", hint="as in 2%")
+    return float(found[1]) / 100
+
+
 def parse_preprocessing(text: str | None) -> Preprocessing:
     """Return preprocessing from inline YAML such as `{scale: 0.0039}`. Raises ConfigError."""
     from edgebench.config import parse_config

@@ -227,8 +227,8 @@ def _benchmark(
         runner=config.runner,
     )
     if config.until_decided:
-        max_s, names = parse_duration(config.max_time, "benchmark.max_time"), config.names()
-        deciding.measure_until_decided(request, names, plan.gates, max_s, progress, again=False)
+        limits, names = deciding.configured_limits(config), config.names()
+        deciding.measure_until_decided(request, names, plan.gates, limits, progress, again=False)
     else:
         deciding.measure(request, config.names(), plan.gates, progress)
 

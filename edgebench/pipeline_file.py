@@ -124,7 +124,8 @@ class BenchmarkConfig:
     devices: several at once, in place of `device`. wait: how long for a busy one, as in `10m`.
     prepare: set governor, clocks and the like for the time, and put them back. power_mode: a Jetson's, by
     its number, likewise. cool_down: at what temperature each session begins at most, as in `60C,15m`.
-    until_decided: take sessions until the gates are decided, for `max_time` at most, as in 10m.
+    until_decided: take sessions until the gates are decided, for `max_time` at most, as in 10m, or until all
+    that is open is known `within` so much, as in `2%`.
     runner: who makes the calls, `python`, `native`, or `auto`: native on phones without Python.
     """
 
@@ -143,6 +144,7 @@ class BenchmarkConfig:
     cool_down: str | None = None
     until_decided: bool = False
     max_time: str = "10m"
+    within: str | None = None
     runner: Runner = Runner.AUTO
 
     def names(self) -> tuple[str, ...]:
@@ -283,6 +285,7 @@ benchmark:
   # prepare: true                     # governor and clocks for the time, put back afterwards
   # until_decided: true               # more sessions until every gate is decided
   # max_time: 10m                     # and no longer than this
+  # within: 2%                        # or until what is open is known so narrowly
 
 gates:                                # all must pass on a valid measurement for GO
   - p99 <= 50ms

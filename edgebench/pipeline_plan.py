@@ -68,6 +68,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
     from edgebench.benchmark.placement import check_cores
     from edgebench.benchmark.watch import parse_cool_down
     from edgebench.calibration.table import usable_table
+    from edgebench.deciding import configured_limits
     from edgebench.devices.inventory import expand
     from edgebench.devices.registry import open_device
     from edgebench.exporters.export import check_target
@@ -91,7 +92,7 @@ def _check_settings(pipeline: Pipeline, base: Path) -> None:
         open_device(name)
     if pipeline.benchmark.wait:
         parse_duration(pipeline.benchmark.wait, "benchmark.wait")
-    parse_duration(pipeline.benchmark.max_time, "benchmark.max_time")
+    configured_limits(pipeline.benchmark)
     check_cores(pipeline.benchmark.affinity)
     if pipeline.benchmark.cool_down:
         parse_cool_down(pipeline.benchmark.cool_down)

@@ -7,7 +7,7 @@ import json
 import signal
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Never
 
@@ -45,23 +45,34 @@ _CRASHES = [
 class AgentResult:
     """What an agent's run gave: its arrays without `meta`, and `meta` as a mapping.
 
-    before, after: what the machine's sensors showed; None where nobody looked.
+    before, after: what the machine's sensors showed; None where nobody looked. earlier: whether the job had
+    been begun before, by a host or over a link that is gone, so that nobody could look.
     """
 
     arrays: dict[str, Array]
     meta: dict[str, Any]
     before: Readings | None = None
     after: Readings | None = None
+    earlier: bool = False
+
+    def watched(self, before: Readings, after: Readings) -> AgentResult:
+        """Return the same with what the sensors showed right before the job and right after it."""
+        return self if self.earlier else replace(self, before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentHost:
-    """A device with the agent on it. local: this machine's side of the workspace."""
+    """A device with the agent on it. local: this machine's side of the workspace.
+
+    own: in the content of every job that times something, where it is not empty: then none that an earlier
+    process began is taken for one of this. For a device that is held in a state which ends with the process.
+    """
 
     device: Device
     workspace: PurePosixPath
     local: Path
     program: Program
+    own: str = ""
 
     @property
     def packages(self) -> Mapping[str, str]:
@@ -102,6 +113,7 @@ class AgentHost:
             "schema": 1,
             **job,
             **self.library(job["runtime"]),
+            "own": "" if job["mode"] == "accuracy" else self.own,
             "result": str(result),
             "watch_stdin": True,
         }
@@ -162,10 +174,10 @@ class AgentHost:
             )
         if "error" in result.meta:
             _fail(str(result.meta["error"]), str(result.meta.get("kind")))
-        return result
+        return replace(result, earlier=completed.earlier)
 
 
-def open_host(device: Device, run_folder: Path, runner: Runner = Runner.AUTO) -> AgentHost:
+def open_host(device: Device, run_folder: Path, runner: Runner = Runner.AUTO, *, own: str = "") -> AgentHost:
     """Return `device` with what runs jobs there sent to it.
 
     Raises DeviceError where Python or numpy is missing, ConfigError where a native runner cannot be built.
@@ -173,7 +185,7 @@ def open_host(device: Device, run_folder: Path, runner: Runner = Runner.AUTO) ->
     workspace = device.workspace(run_folder)
     local = run_folder.resolve() / ".work"
     local.mkdir(parents=True, exist_ok=True)
-    return AgentHost(device, workspace, local, open_program(device, workspace, runner))
+    return AgentHost(device, workspace, local, open_program(device, workspace, runner), own)
 
 
 def decode_result(content: bytes) -> AgentResult:

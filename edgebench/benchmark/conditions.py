@@ -51,6 +51,7 @@ def _shares(wait: float | None, steal: float | None) -> Iterator[Condition]:
 
 def _sensed(run: Session | Process, cool_c: float | None = None) -> Iterator[Condition]:
     """Yield what the sensors say of the time between the two readings around a run."""
+    yield Condition("collected", float(run.collected))
     if run.before is None or run.after is None:
         return
     found = between(run.before, run.after, used=run.timing.affinity, cpu_s=run.cpu_s, cool_c=cool_c)

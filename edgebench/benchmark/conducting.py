@@ -46,12 +46,16 @@ def conduct(
         "results": [str(_result_path(host, f"turns_{index}")) for index in range(len(jobs))],
         "calls": calls,
         "seed": seed,
+        "own": host.own,
         "turn_s": turn_s,
     }
     job = _send(host, orders, "conductor")
     completed = _run(host, job, timeout_s=len(jobs) * 2 * turn_s)
     told = _told(host, completed)
-    results = [_result(host, index, outcome, turn_s) for index, outcome in enumerate(told["agents"])]
+    results = [
+        _result(host, index, {**outcome, "earlier": completed.earlier}, turn_s)
+        for index, outcome in enumerate(told["agents"])
+    ]
     for result in results:
         if isinstance(result, AgentResult):
             result.meta["cpu_s"] = told["cpu_s"]  # of all: what is beyond it, others took
@@ -103,6 +107,7 @@ def _result(
         hint = "is the device overloaded, or the model too slow for these settings?"
         return MeasurementError(f"the agent did not answer within {turn_s:g} s", hint=hint)
     try:
-        return host.take(Completed(status, "", outcome["said"]), remote, host.local / remote.name)
+        ended = Completed(status, "", outcome["said"], earlier=outcome["earlier"])
+        return host.take(ended, remote, host.local / remote.name)
     except MeasurementError as err:
         return err

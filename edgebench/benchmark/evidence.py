@@ -89,7 +89,8 @@ class Session:
     and in logs of other tools. cpu_s: seconds of a processor that all processes of the session took.
     blocks: in how many blocks the calls were taken, in turn with those of the artifacts in `beside`, each in
     a process of its own, all alive at the same time; the orders follow from the evidence's seed and `index`.
-    None where the calls were taken in a row: before schema 3, and in logs of other tools.
+    None where the calls were taken in a row: before schema 3, and in logs of other tools. collected: the
+    process outlived its host or its link, and what it measured was fetched later.
     """
 
     index: int
@@ -115,6 +116,7 @@ class Session:
     cpu_s: float | None = None
     blocks: int | None = None
     beside: tuple[str, ...] = ()
+    collected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

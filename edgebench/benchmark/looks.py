@@ -28,6 +28,7 @@ class Stop(enum.StrEnum):
 
     GOES_ON = "goes on"
     DECIDED = "decided"
+    NARROW = "narrow"
     STUCK = "stuck"
     TIME = "time"
     LOOKS = "looks"
@@ -41,6 +42,7 @@ class Stop(enum.StrEnum):
 _WORDS = {
     Stop.GOES_ON: "the measurement was not over",
     Stop.DECIDED: "every gate is decided",
+    Stop.NARROW: "what is open is known as narrowly as was asked",
     Stop.STUCK: "what is open no further session settles",
     Stop.TIME: "the time was out",
     Stop.LOOKS: "the plan of looks was used up",
@@ -52,7 +54,9 @@ class Looks:
     """The looks of one measurement. made: at how many sessions of each artifact each was.
 
     waiting: the gates that more sessions might have settled at the last look, stuck: the other open ones.
-    first, most, growth: the plan. settings: what was asked of each session, so that only the same goes on.
+    first, most, growth: the plan. within: half the width, as a share of the value, at which the interval of
+    what is open is narrow enough; None where that ends nothing. settings: what was asked of each session, so
+    that only the same goes on.
     """
 
     made: tuple[int, ...] = ()
@@ -62,6 +66,7 @@ class Looks:
     first: int = FIRST
     most: int = MOST
     growth: float = GROWTH
+    within: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
 
     def surer(self, confidence: float) -> float:

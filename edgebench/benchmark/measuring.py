@@ -215,6 +215,7 @@ def as_session(
             steal_share=meta["steal_share"],
             before=result.before,
             after=result.after,
+            collected=result.earlier,
             cpu_s=meta["cpu_s"],
             timing=timing_of(result, artifact, batch),
         )

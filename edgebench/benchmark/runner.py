@@ -33,6 +33,7 @@ from edgebench.devices.inventory import known_as, user_folder
 from edgebench.devices.prepare import made_ready
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
+from edgebench.devices.shell import new_nonce
 from edgebench.errors import DeviceError, MeasurementError
 from edgebench.progress import Progress, silent
 
@@ -90,7 +91,8 @@ def _host(
     with device.lease(progress, wait_s=request.wait_s):
         workspace = device.workspace(request.out)
         try:
-            host = open_host(device, request.out, request.runner)
+            prepared = request.prepare or request.power_mode is not None
+            host = open_host(device, request.out, request.runner, own=new_nonce() if prepared else "")
             with made_ready(
                 device, progress, prepare=request.prepare, power_mode=request.power_mode
             ) as notes:

@@ -19,10 +19,14 @@ from edgebench.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The gates that are open, in words: `waiting` for more sessions, or `stuck`, which none settles."""
+    """The gates that are open, in words: `waiting` for more sessions, or `stuck`, which none settles.
+
+    narrow: whether all that waits is known as narrowly as was asked.
+    """
 
     waiting: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
+    narrow: bool = False
 
 
 class Decide(Protocol):
@@ -36,12 +40,14 @@ class Decide(Protocol):
 class Until:
     """Sample until it is decided. max_s: the time for it, of this call alone; sessions kept take none.
 
-    earlier: the evidence of a call whose time was out, which is gone on with; its looks count.
+    earlier: the evidence of a call whose time was out, which is gone on with; its looks count. within: when
+    what is open is narrow enough to end, as a share; `decide` says whether it is.
     """
 
     decide: Decide
     max_s: float
     earlier: Evidence | None = None
+    within: float | None = None
 
 
 class Rounds:
@@ -54,7 +60,9 @@ class Rounds:
         if earlier is not None:
             check_same(earlier.settings, asked)
         first = max(FIRST, request.sessions)
-        self.looks = replace(earlier or Looks(first=first, settings=asked), stop=Stop.GOES_ON)
+        self.looks = replace(
+            earlier or Looks(first=first, settings=asked), stop=Stop.GOES_ON, within=until.within
+        )
 
     def indices(self, evidence: Callable[[], Evidence]) -> Iterator[int]:
         """Yield the index of each round to take, and look at the evidence when looks are due.
@@ -81,6 +89,8 @@ class Rounds:
         stop = Stop.TIME if out else Stop.GOES_ON
         if len(self.looks.made) >= self.looks.most:
             stop = Stop.LOOKS
+        if found.narrow:
+            stop = Stop.NARROW
         if not found.waiting:
             stop = Stop.STUCK if found.stuck else Stop.DECIDED
         self.looks = replace(self.looks, stop=stop, waiting=found.waiting, stuck=found.stuck)

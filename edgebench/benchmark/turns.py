@@ -151,7 +151,7 @@ def _timed(measurer: Measurer, subjects: Sequence[Subject], index: int, started:
         if isinstance(result, AgentResult):
             beside = [name for name in results if name != artifact.id and conducted.together]
             making = _Making(measurer, artifact, index, started, tuple(beside))
-            found[artifact.id] = making.record(replace(result, before=before, after=after))
+            found[artifact.id] = making.record(result.watched(before, after))
         elif result is not None:
             found[artifact.id] = result
     return found

@@ -45,6 +45,8 @@ THRESHOLDS = {
     "restarts": Threshold(1, 1, "the machine was started anew during a session"),
     # Between sessions it may be: each is a process of its own. But what was warm then is cold.
     "starts": Threshold(2, NEVER, "the sessions are of {what} starts of the machine"),
+    # What ran while nobody was connected may have met anything but what the process itself counts.
+    "collected": Threshold(1, NEVER, "a session went on without its host: no sensors were read around it"),
     # Kelvin above the point where the kernel slows down; regulators act some degrees before it.
     "heat_c": Threshold(-5, NEVER, "{what}"),
     # The sessions were to begin alike; this one began as the last one left the machine.
@@ -75,10 +77,10 @@ THRESHOLDS = {
         "others kept the other thread of its core busy for {percent:.0f} % of the time",
         disturbs=True,
     ),
-    # Elsewhere they share caches, memory and the boost of the clock: a quarter of a machine is one of four
-    # cores, or one of two for half of the time, and what was timed is no longer the model's alone.
+    # Elsewhere they share caches, memory and the boost of the clock: a tenth of a machine is one of two cores
+    # for a fifth of the time, and what was timed is no longer the model's alone.
     "others_share": Threshold(
-        0.25, NEVER, "others kept {percent:.0f} % of the machine's cores busy", disturbs=True
+        0.10, NEVER, "others kept {percent:.0f} % of the machine's cores busy", disturbs=True
     ),
     # With less than a tenth free the kernel drops files from memory, with 2 % it stalls for every page.
     "memory_share": Threshold(0.90, 0.98, "{percent:.0f} % of the memory is in use"),

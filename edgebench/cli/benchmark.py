@@ -67,6 +67,7 @@ from edgebench.cli.workloads import workload_options
 )
 @click.option("--until-decided", is_flag=True, help="Take sessions until every gate is decided.")
 @click.option("--max-time", metavar="TIME", help="The most that --until-decided takes.  [default: 10m]")
+@click.option("--within", metavar="2%", help="End it, too, where all that is open is known so narrowly.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/benchmark/<time>]"
 )

@@ -102,6 +102,17 @@ def doctor(uri: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("uri")
+def release(uri: str) -> None:
+    """End a job that runs on a device though its host is gone, so that the device is free."""
+    from edgebench import api
+    from edgebench.cli.terminal import fit_to_show
+
+    whose = api.device_release(uri)
+    click.echo(fit_to_show(f"ended the job of {whose}" if whose else "no job runs there without its host"))
+
+
+@command.command()
+@click.argument("uri")
 @click.option(
     "--wheels",
     type=click.Path(path_type=Path),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.devices.lease import owner
 from edgebench.devices.transport import Completed
-from edgebench.errors import DeviceError, DeviceTimeoutError
+from edgebench.errors import DeviceBusyError, DeviceError, DeviceTimeoutError
 from edgebench.storage import encode_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _LARGEST_LIST = 1 << 20
 """Bytes of a file that may name others."""
 
 _NO_ROOM, _NO_TOOLS = 97, 98
+_EARLIER = "3"
+"""What _RUN says where the job had been begun before."""
 
 # $1 the job's folder, $2 its key, $3 its limit in s, $4 the lock, $5 whose it is, $6 `again` where an end
 # that is there is not wanted, $7 _JOB, then its words. The lock goes from the shell to the job as an open
@@ -43,9 +45,9 @@ _RUN = (
     "umask 077; command -v flock >/dev/null && command -v setsid >/dev/null || exit 98; "
     '( flock 9; [ -z "$6" ] && [ "$(cat "$1/key" 2>/dev/null)" = "$2" ] && [ -s "$1/status" ] && exit 3; '
     'rm -rf "$1"; mkdir -p "$1" && echo "$2" >"$1/key" && echo "$5" >"$4.owner" || exit 97; '
-    'setsid sh -c "$7" sh "$@" </dev/null >/dev/null 2>&1 & ) 9>>"$4"; '
-    '[ "$?" != 97 ] || exit 97; ( flock 9 ) 9>>"$4"; [ -s "$1/status" ] || exit 96; '
-    'cat "$1/status" "$1/out"; cat "$1/err" >&2'
+    'setsid sh -c "$7" sh "$@" </dev/null >/dev/null 2>&1 & ) 9>>"$4"; begun=$?; '
+    '[ "$begun" != 97 ] || exit 97; ( flock 9 ) 9>>"$4"; [ -s "$1/status" ] || exit 96; '
+    'echo "$begun $(cat "$1/status")"; cat "$1/out"; cat "$1/err" >&2'
 )
 
 # Standard input stays open for the limit and a while, for commands that end with it; the kill takes them all.
@@ -60,6 +62,14 @@ CANCEL = (
     '[ "${folder%/job}" != "$2" ] || kill -9 "-$pid"; } ) 9>>"$1/lock.job"; '
 )
 """POSIX shell: ends the job of the workspace $2 in the cache $1, if one runs."""
+
+_RELEASE = (
+    '[ -s "$1.pid" ] || exit 0; '
+    '( flock -n 9 || { echo "measuring $(cat "${1%.job}.owner")"; exit; }; '
+    '( flock -n 9 || { read -r pid folder <"$1.pid"; echo "ended $(cat "$1.owner")"; '
+    'kill -9 "-$pid"; flock 9; } ) 9>>"$1" ) 9>>"${1%.job}"'
+)
+"""POSIX shell: ends the job that holds the lock $1, unless whoever has the device's lease is there still."""
 
 
 @dataclass(slots=True)
@@ -94,9 +104,25 @@ class Jobs:
             return self.transport.run(argv, timeout_s=timeout_s)
         return self._end(done, step, timeout_s)
 
+    def release(self) -> str:
+        """End a job that outlived its host or link; return whose it was, empty where none runs.
+
+        Raises DeviceBusyError where a host that is there measures, DeviceError.
+        """
+        step = "ending the job"
+        done = self.transport.sh(_RELEASE, self.lock, timeout_s=_SLACK_S, step=step)
+        word, _, named = done.stdout.strip().partition(" ")
+        if word == "measuring":
+            raise DeviceBusyError(
+                f"{self.transport.uri}: {step}: {named or 'another'} measures there now",
+                hint="Ctrl-C there ends it; a job is ended from here only where its host is gone",
+            )
+        return named if word == "ended" else ""
+
     def _end(self, done: Completed, step: str, timeout_s: float) -> Completed:
         uri = self.transport.uri
-        status, _, said = done.stdout.partition("\n")
+        head, _, said = done.stdout.partition("\n")
+        begun, _, status = head.partition(" ")
         if done.returncode == _NO_ROOM:
             words = done.stderr.strip() or done.stdout.strip()
             full = "the device's disk is full" if "No space left" in words else f"cannot be begun ({words})"
@@ -111,7 +137,7 @@ class Jobs:
                 f"{uri}: {step}: the job is gone and left no word of its end",
                 hint="did the device restart, or is its disk full? Run the same again",
             )
-        return Completed(int(status), said, done.stderr)
+        return Completed(int(status), said, done.stderr, earlier=begun == _EARLIER)
 
     def _key(self, argv: Sequence[str]) -> str:
         """Return a hash of the words, and of the content of the files that they name, and those in turn."""

@@ -10,11 +10,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended by itself. returncode: 0–255; 128 + n where signal n ended it."""
+    """A command that ended by itself. returncode: 0–255; 128 + n where signal n ended it.
+
+    earlier: whether it had been begun before it was asked for, by a process or over a link that is gone.
+    """
 
     returncode: int
     stdout: str
     stderr: str
+    earlier: bool = False
 
 
 class Transport(Protocol):

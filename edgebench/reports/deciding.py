@@ -9,18 +9,22 @@ from pathlib import Path
 from edgebench.benchmark.evidence import Evidence
 from edgebench.benchmark.evidence_files import load_run
 from edgebench.benchmark.stopping import Outlook
-from edgebench.reports.gates import Gate
+from edgebench.reports.gates import RELATIVE, Gate
 from edgebench.reports.judge import judge
 from edgebench.reports.quantities import OF_WORKLOADS
-from edgebench.reports.verdict import Answer, Settler, Verdict
+from edgebench.reports.verdict import Answer, GateResult, Settler, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Judges the evidence of a run whose timings and answers lie in `folder`, by `gates`."""
+    """Judges the evidence of a run whose timings and answers lie in `folder`, by `gates`.
+
+    within: half the width of an interval, as a share of its value, that is narrow enough; None for none.
+    """
 
     folder: Path
     gates: Sequence[Gate]
+    within: float | None = None
 
     def __call__(self, evidence: Evidence) -> Outlook:
         """Return which gates are open, but for those on what is measured after the sessions.
@@ -28,17 +32,29 @@ class Decider:
         Raises ConfigError where none applies.
         """
         asked = [gate for gate in self.gates if gate.quantity not in OF_WORKLOADS]
-        return outlook(judge(evidence, asked, *load_run(self.folder, evidence)))
+        return outlook(judge(evidence, asked, *load_run(self.folder, evidence)), self.within)
 
 
-def outlook(verdict: Verdict) -> Outlook:
+def outlook(verdict: Verdict, within: float | None = None) -> Outlook:
     """Return the verdict's open gates in words, with the artifact and what would settle them. Pure."""
     waiting: list[str] = []
     stuck: list[str] = []
+    wide = False
     for artifact in verdict.artifacts:
         for result in artifact.gates:
             if result.answer is Answer.INCONCLUSIVE:
                 needed = f" (needed: {result.needed})" if result.needed else ""
                 words = f"{result.gate} of {result.artifact}{needed}"
-                (waiting if result.settled_by is Settler.SESSIONS else stuck).append(words)
-    return Outlook(tuple(waiting), tuple(stuck))
+                waits = result.settled_by is Settler.SESSIONS
+                (waiting if waits else stuck).append(words)
+                wide = wide or (waits and not (within is not None and is_narrow(result, within)))
+    return Outlook(tuple(waiting), tuple(stuck), narrow=bool(waiting) and not wide)
+
+
+def is_narrow(result: GateResult, within: float) -> bool:
+    """Return whether half the width of a result's interval is `within` of its value, a share, or less."""
+    lower, value, upper = result.interval.lower, result.value, result.interval.upper
+    if lower is None or value is None or upper is None:
+        return False
+    whole = 100 + value if result.unit == RELATIVE else value  # +3 % is 1.03 times the baseline
+    return (upper - lower) / 2 <= within * abs(whole)

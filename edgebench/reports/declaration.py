@@ -82,9 +82,10 @@ def look_notes(looks: Looks | None, declaration: Declaration) -> tuple[str, ...]
     )
     notes = [taken]
     notes += [f"open when it ended: {text}" for text in (*looks.waiting, *looks.stuck)]
-    if looks.stop is Stop.TIME:
+    if looks.stop in (Stop.TIME, Stop.NARROW):
+        less = " and a smaller --within, or none," if looks.stop is Stop.NARROW else ""
         notes.append(
-            "edgebench benchmark --until-decided with the same settings and folder goes on from there"
+            f"edgebench benchmark --until-decided with the same settings and folder{less} goes on from there"
         )
     if declaration.declared is not Declared.BEFORE:
         notes.append(

@@ -182,7 +182,7 @@ def test_others_beside_its_core_disturb() -> None:
     assert assessed(after=replace(AFTER, cores=elsewhere)).validity is Validity.VALID
 
 
-def test_others_on_a_quarter_of_the_machine_disturb() -> None:
+def test_others_all_over_the_machine_disturb() -> None:
     """Of a process that may use all cores no gate on a time is answered where others keep many busy."""
     loaded = tuple(replace(core, busy_s=107.05) for core in CORES)
     timing = replace(TIMING, affinity=(0, 1, 2, 3))

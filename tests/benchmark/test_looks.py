@@ -14,6 +14,7 @@ from edgebench.benchmark.looks import FIRST, MOST, Looks, Stop, next_look
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.sequential import GROWTH, look_confidence
 from edgebench.benchmark.stopping import Outlook, Rounds, Until
+from edgebench.deciding import Limits
 from edgebench.errors import ConfigError
 from edgebench.progress import silent
 
@@ -61,6 +62,32 @@ def test_what_no_session_settles_does_not_keep_it_running() -> None:
     found = rounds(lambda _: Outlook(stuck=("drop <= 1pp of m.onnx",)))
     assert taken(found) == 5
     assert (found.looks.stop, found.looks.stuck) == (Stop.STUCK, ("drop <= 1pp of m.onnx",))
+
+
+def test_what_is_known_narrowly_enough_does_not_keep_it_running() -> None:
+    """At the look where all that is open is as narrow as was asked, it ends, and says what is open."""
+    narrow = replace(OPEN, narrow=True)
+    found = rounds(lambda evidence: narrow if len(evidence.looks.made) > 1 else OPEN)  # type: ignore[union-attr]
+    assert taken(found) == 7
+    assert (found.looks.stop, found.looks.waiting) == (Stop.NARROW, OPEN.waiting)
+
+
+@pytest.mark.parametrize(
+    ("stop", "before", "now", "goes_on"),
+    [
+        (Stop.TIME, None, None, True),
+        (Stop.DECIDED, None, 0.01, False),
+        (Stop.NARROW, 0.02, 0.02, False),
+        (Stop.NARROW, 0.02, 0.05, False),
+        (Stop.NARROW, 0.02, 0.01, True),
+        (Stop.NARROW, 0.02, None, True),
+    ],
+)
+def test_what_ended_narrowly_goes_on_for_less(
+    stop: Stop, before: float | None, now: float | None, goes_on: bool
+) -> None:
+    """A narrower figure, or a decision, may be asked for later; the same is there already."""
+    assert Limits(1.0, now).go_on(Looks(made=(5,), stop=stop, within=before)) is goes_on
 
 
 def test_the_plan_is_used_up() -> None:

@@ -41,7 +41,7 @@ def test_the_shell_parses_its_script(shell: str, tmp_path: Path, capsys: pytest.
             "edgebench export --calib-",
             {"--calib-data", "--calib-samples", "--calib-table", "--calib-method", "--calib-random"},
         ),
-        ("edgebench devices ", {"list", "info", "doctor", "setup", "add", "remove", "noise"}),
+        ("edgebench devices ", {"list", "info", "doctor", "setup", "add", "remove", "noise", "release"}),
         ("edgebench completion ", {"bash", "zsh", "fish"}),
         ("edgebench export --io ", {"float", "int8"}),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from processes import processes_of, wait_until
 
 from edgebench.devices.remote import RemoteTransport
 from edgebench.devices.remote_device import RemoteDevice
-from edgebench.errors import DeviceError, DeviceTimeoutError
+from edgebench.errors import DeviceBusyError, DeviceError, DeviceTimeoutError
 from edgebench.progress import silent
 
 SLOW = 'echo begun >>"$1/times"; sleep 2; echo "it $((1 + 1))"; exit 7'
@@ -87,7 +88,8 @@ def test_a_cut_link_loses_nothing(linked: LinkedBench) -> None:
     with there.lease(silent):
         done = there.run_job(slow(linked), workspace, timeout_s=60)
         assert (done.returncode, done.stdout.strip(), begun(linked)) == (7, "it 2", 1)
-        there.run_job(slow(linked), workspace, timeout_s=60)
+        assert done.earlier
+        assert not there.run_job(slow(linked), workspace, timeout_s=60).earlier
     assert begun(linked) == 2
 
 
@@ -131,6 +133,32 @@ def test_a_job_outlives_its_link_to_its_limit_and_no_longer(linked: LinkedBench)
         there.run_job(endless(linked), workspace, timeout_s=3)
     assert processes_of(linked.seen)
     assert wait_until(lambda: not processes_of(linked.seen), 15), processes_of(linked.seen)
+
+
+def test_a_job_without_its_host_is_ended_on_request(linked: LinkedBench) -> None:
+    """What outlived its link is killed, and whose it was is said; then nothing runs there."""
+    broken(linked, endless(linked))
+    assert processes_of(linked.seen)
+    assert device(linked).jobs().release().startswith(f"{getpass.getuser()}@")
+    assert wait_until(lambda: not processes_of(linked.seen)), processes_of(linked.seen)
+    assert device(linked).jobs().release() == ""
+
+
+def test_a_job_whose_host_is_there_is_left_alone(linked: LinkedBench) -> None:
+    """Nobody ends the measurement of another who still waits for it."""
+    there = device(linked)
+    workspace = there.workspace(linked.seen)
+    refused: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(DeviceBusyError, match=f"{getpass.getuser()}@.* measures there now") as busy:
+            device(linked).jobs().release()
+        refused.append(busy.value.message)
+
+    with there.lease(silent):
+        later(linked, ask)
+        assert there.run_job(slow(linked), workspace, timeout_s=60).returncode == 7
+    assert len(refused) == 1
 
 
 def test_the_device_is_not_free_while_a_job_runs(linked: LinkedBench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import threading
@@ -219,9 +220,16 @@ def test_a_cut_in_a_session_ends_with_4_and_the_rest_is_kept(far: Far, model: Pa
     assert {path.parent.name for path in files_there(tmp_path)} == {"files"}
 
 
-def test_what_a_killed_host_asked_for_is_collected(there: str, model: Path, tmp_path: Path) -> None:
-    """After kill -9 of edgebench the agent goes on; the same command waits for it and measures nothing."""
-    asked = ("benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "600000", "-o", "run")
+@pytest.mark.parametrize("prepare", [False, True], ids=["as it is", "prepared"])
+def test_what_a_killed_host_asked_for_is_collected(
+    prepare: bool, there: str, model: Path, tmp_path: Path
+) -> None:
+    """After kill -9 of edgebench the agent goes on; the same command waits for it and measures nothing.
+
+    But where the device was made ready: what was set went back when the link ended.
+    """
+    asked = ["benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "600000", "-o", "run"]
+    asked += ["--prepare"] if prepare else []
     ended = broken_off(
         *asked,
         cwd=tmp_path,
@@ -236,7 +244,30 @@ def test_what_a_killed_host_asked_for_is_collected(there: str, model: Path, tmp_
     assert again.returncode == 0, again.stderr
     assert "waits for the job of" in again.stderr
     assert not agents(tmp_path)
-    assert load_samples(tmp_path / "run", api.read_evidence(tmp_path / "run").measurements[0]) is not None
+    measured = api.read_evidence(tmp_path / "run").measurements[0]
+    assert load_samples(tmp_path / "run", measured).latency_ns.size > 0
+    session = measured.sessions[0]
+    assert session.collected is not prepare
+    assert (session.before is None, session.after is None) == (session.collected, session.collected)
+    assert any("went on without its host" in why for why in measured.validity_reasons) is session.collected
+
+
+def test_a_job_without_its_host_is_ended_on_request(there: str, model: Path, tmp_path: Path) -> None:
+    """`devices release` ends the job of a killed host and says whose it was; then none is there to end."""
+    asked = ("benchmark", str(model), "--device", there, "--sessions", "1", "--calls", "6000000", "-o", "run")
+    broken_off(
+        *asked,
+        cwd=tmp_path,
+        reached=lambda line: "session 1" in line and wait_until(lambda: measures(tmp_path / "there"), 30),
+        send=kill_parent,
+        after_s=0.2,
+    )
+    assert agents(tmp_path)
+    released = edgebench("devices", "release", there, cwd=tmp_path)
+    assert released.returncode == 0, released.stderr
+    assert f"ended the job of {getpass.getuser()}@" in released.stdout
+    assert wait_until(lambda: not agents(tmp_path)), agents(tmp_path)
+    assert "no job runs there" in edgebench("devices", "release", there, cwd=tmp_path).stdout
 
 
 def agents(tmp_path: Path) -> list[str]:

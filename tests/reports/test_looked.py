@@ -14,8 +14,9 @@ from until_decided import decided
 from edgebench.benchmark.criteria import Criteria, criteria_sha256
 from edgebench.benchmark.evidence import LatencySamples, Validity
 from edgebench.benchmark.looks import Looks, Stop
-from edgebench.reports.deciding import outlook
-from edgebench.reports.verdict import Answer, Settler
+from edgebench.reports.deciding import is_narrow, outlook
+from edgebench.reports.gates import RELATIVE
+from edgebench.reports.verdict import Answer, Interval, Settler
 
 LOOKED = Looks(made=(5, 7), stop=Stop.TIME)
 
@@ -93,6 +94,26 @@ def test_the_outlook_tells_what_waits_from_what_is_stuck() -> None:
     assert len(found.waiting) == len(found.stuck) == 1
     assert found.waiting[0].startswith(f"p50 <= {p50}ms of {INT8.id} (needed: ")
     assert found.stuck[0].startswith(f"top1 >= 97% of {INT8.id} (needed: about ")
+
+
+def test_what_waits_may_be_known_narrowly_enough() -> None:
+    """A p50 at its bound, known to within a few per mille, is narrow for 1 % and not for 0.01 %."""
+    run, p50 = looked(one(calls())), float(np.median(calls().latency_ns)) / MS
+    found = verdict(run, f"p50 <= {p50}ms", "size <= 10MB")
+    assert outlook(found, 0.01).narrow
+    assert not outlook(found, 0.0001).narrow
+    assert not outlook(found).narrow
+    assert not outlook(verdict(run, "size <= 10MB"), 0.01).narrow
+
+
+def test_a_figure_without_both_ends_is_not_narrow() -> None:
+    """A p99 that too few calls bound, and a change of nothing against the baseline, are told apart."""
+    result = only(looked(one(calls())), "p50 <= 10ms")
+    unbounded = replace(result, interval=Interval(9.9, None))
+    assert not is_narrow(unbounded, 0.5)
+    change = replace(result, unit=RELATIVE, value=0.1, interval=Interval(-0.9, 1.1))
+    assert is_narrow(change, 0.011)
+    assert not is_narrow(change, 0.009)
 
 
 def test_a_stop_for_other_criteria_is_said() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -87,7 +87,7 @@ class Bench:
         result = measurer.ask(
             self.artifact, self.model, settings, columns, timeout_s=limit, program=AGENT_WORKLOADS.name
         )
-        result = replace(result, before=before, after=measurer.watch.read())
+        result = result.watched(before, measurer.watch.read())
         run, raw = told(_process(result, started, self.artifact, group.batch), result, relative)
         write_raw(request.out / relative, raw, run, job=job)
         return run
@@ -108,6 +108,7 @@ def _process(result: AgentResult, started: str, artifact: Artifact, batch: int) 
             coverage=str(meta["coverage"]),
             before=result.before,
             after=result.after,
+            collected=result.earlier,
             cpu_s=meta["cpu_s"],
         )
     except (KeyError, TypeError, ValueError) as err:

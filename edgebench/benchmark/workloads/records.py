@@ -48,7 +48,7 @@ class Process:
     load_ns, first_ns: making the model ready, and the first call. peak_rss_bytes: the most resident memory
     that it ever had, steady_rss_bytes: what it had after its last call. wait_share, steal_share: of its
     time, 0–1, that it stood ready without a core, and that the hypervisor gave to others. before, after,
-    cpu_s: as a session's; None in records from before they were read.
+    collected, cpu_s: as a session's; None in records from before they were read.
     """
 
     started_utc: str
@@ -62,6 +62,7 @@ class Process:
     coverage: str = ""
     before: Readings | None = None
     after: Readings | None = None
+    collected: bool = False
     cpu_s: float | None = None
 
 
