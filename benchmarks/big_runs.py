@@ -5,9 +5,9 @@ in three sessions, copied under its own name and time; the large one has ten mil
 correlated as calls in a row are. They are loaded with its own calls: `edgebench.api.results_frame`, and
 `read_run` with the rows of its table, percentiles and their intervals from the raw timings included.
 
-Each load is a process of its own. Goals: 10,000 runs in under 5 s, ten million calls in under 2 s, both of
-processor time (user + system, all threads, imports included), which is what a quiet machine takes at most:
-the wall time beside it holds what others do on this machine. Peak memory is stated.
+Each load is a process of its own, imports included; the best of several counts, since a first one waits for
+the disk and any for others at work here. Goals: 10,000 runs in under 5 s, ten million calls in under 2 s.
+Peak memory and the processor's time are stated.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def load(kind: str, place: Path) -> dict[str, float]:
 
 
 def best(kind: str, place: Path, rounds: int) -> dict[str, float]:
-    """Return the load that took least processor time: the first one may have waited for the disk."""
-    return min((load(kind, place) for _ in range(rounds)), key=lambda found: found["cpu_s"])
+    """Return the load that took least time."""
+    return min((load(kind, place) for _ in range(rounds)), key=lambda found: found["wall_s"])
 
 
 def main() -> None:
@@ -178,16 +178,16 @@ def main() -> None:
     figures: dict[str, Any] = {"share_of_full_size": share, "stored_bytes": stored, **found}
     goals = [
         Goal(
-            f"{runs:,} runs into a table, CPU s",
-            found["runs"]["cpu_s"],
+            f"{runs:,} runs into a table, s",
+            found["runs"]["wall_s"],
             f"< {TABLE_S:g}",
-            found["runs"]["cpu_s"] < TABLE_S,
+            found["runs"]["wall_s"] < TABLE_S,
         ),
         Goal(
-            f"{calls:,} calls, CPU s",
-            found["calls"]["cpu_s"],
+            f"{calls:,} calls, s",
+            found["calls"]["wall_s"],
             f"< {CALLS_S:g}",
-            found["calls"]["cpu_s"] < CALLS_S,
+            found["calls"]["wall_s"] < CALLS_S,
         ),
     ]
     finish("big_runs", figures, goals, options.json)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from device_links import Linked
 from processes import running_in, wait_until
 
@@ -104,12 +105,12 @@ def points(far: Linked, whole: Whole, steps: Path, place: Path) -> Iterator[Faul
 
 def local_points(whole: Whole, place: Path) -> Iterator[Fault]:
     """Yield the faults that can meet this machine itself. place: of the run's folder."""
-    for share in (0.2, 0.4, 0.6, 0.8):
+    for share in np.linspace(0.03, 0.97, 24):
         pause = partial(time.sleep, share * whole.seconds)
         yield Fault("host killed", f"after {share:.0%}", pause, kills_host=True)
-    for share in (0.3, 0.5, 0.8):
+    for share in np.linspace(0.05, 0.95, 18):
         yield _at("agent killed", f"after {share:.0%}", _after(whole, share), partial(kill_agent, place))
-    for room in (100, 400) if _DISK_NEEDS_ROOT else ():
+    for room in range(60, 460, 40) if _DISK_NEEDS_ROOT else ():
         yield Fault("disk full", f"{room} kB", disk=room)
 
 
@@ -168,7 +169,7 @@ def jump(far: Linked, place: Path) -> None:
 
 def _cut_soon(far: Linked) -> None:
     """Break the link when the call has begun: before, a client finds the link broken, and makes another."""
-    time.sleep(0.06)
+    time.sleep(0.004)
     far.link.cut()
 
 

@@ -51,7 +51,7 @@ PACKAGES = ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime"
 PR_SET_PDEATHSIG = 1
 COLD_NS = 250000
 """The calls of a turn that start so early are cold, the first one always. Measured with two and four models
-of 3 µs to 12 ms in turn: the first call takes 1.03 to 4.7 times a warm one, the second up to 1.5 times; after
+of 3 µs to 12 ms in turn: the first call takes 1.01 to 9.4 times a warm one, the second up to 1.6 times; after
 250 µs what is left is under 1 %, but for models of 8 µs (3 %)."""
 REQUIRED = {
     "turns": ("runtime", "model", "inputs", "threads", "warmup_s", "min_warmup_calls", "max_s"),
