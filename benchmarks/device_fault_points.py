@@ -127,14 +127,30 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def ours_there(place: Path) -> dict[int, str]:
-    """Return the processes on the device's side of a point: those of its folder but our clients."""
+    """Return the processes on the device's side of a point: those of its folder but our clients.
+
+    A process belongs to it by its words, by where it works, or by a file that it holds open there.
+    """
     clients = ("/usr/bin/ssh ", "/bin/sh /", "ssh ", "adb ", f"{sys.executable} -c")
-    found = running_in(place / "there").items()
+    found = {**running_in(place / "there"), **_holding(place / "there")}.items()
     return {
         pid: line
         for pid, line in found
         if not line.startswith(clients) and "adb -s" not in line and " ssh -" not in line[:200]
     }
+
+
+def _holding(folder: Path) -> dict[int, str]:
+    """Return the processes but this one that hold a file below `folder` open, with their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if any(str(fd.readlink()).startswith(f"{folder}/") for fd in (entry / "fd").iterdir()):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(entry.name)] = words.decode(errors="replace")
+    return found
 
 
 def kill_agent(place: Path) -> None:
@@ -151,11 +167,12 @@ def kill_agent(place: Path) -> None:
 
 
 def restart(far: Linked, place: Path) -> None:
-    """End everything on the device's side at once, and the link with it."""
-    for pid in ours_there(place):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """End everything on the device's side, also what begins meanwhile, and the link with it."""
     far.link.cut()
+    while running := ours_there(place):
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def jump(far: Linked, place: Path) -> None:

