@@ -173,7 +173,7 @@ class AgentHost:
                 f"the agent gave no result (exit status {completed.returncode}){last_words(completed)}"
             )
         if "error" in result.meta:
-            _fail(str(result.meta["error"]), str(result.meta.get("kind")))
+            _fail(str(result.meta["error"]), str(result.meta.get("kind")), self.device.uri)
         return replace(result, earlier=completed.earlier)
 
 
@@ -216,9 +216,9 @@ def _signal(completed: Completed) -> str:
         return f"number {completed.returncode - _SIGNALLED}"
 
 
-def _fail(message: str, kind: str) -> Never:
+def _fail(message: str, kind: str, uri: str) -> Never:
     if kind == "affinity":
         raise ConfigError(message, hint="name cores that this machine has, as in --affinity 0,2-3")
     if kind == "storage":
-        raise StorageError(message, hint="is the device's disk full?")
+        raise StorageError(f"{uri}: running the agent: {message}", hint="is the device's disk full?")
     raise MeasurementError(message)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,11 @@ import pytest
 from fidelity_models import Network, write_onnx, write_tflite
 from onnx import TensorProto, helper
 
-from edgebench.benchmark.agent_run import AgentResult, decode_result
-from edgebench.benchmark.programs import AGENT
+from edgebench.benchmark.agent_run import AgentHost, AgentResult, decode_result
+from edgebench.benchmark.programs import AGENT, Program
+from edgebench.devices.local import LocalDevice
+from edgebench.devices.transport import Completed
+from edgebench.errors import StorageError
 
 NETWORK = Network("tiny", side=6, channels=2, layers=2)
 WRITERS = {"onnxruntime": write_onnx, "litert": write_tflite}
@@ -339,3 +342,12 @@ def test_the_probe_tells_versions() -> None:
     assert answer["schema"] == 1
     assert answer["packages"]["numpy"] == np.__version__
     assert {"onnxruntime", "ai-edge-litert"} <= set(answer["packages"])
+
+
+def test_a_full_disk_names_the_device(tmp_path: Path) -> None:
+    """What the agent could not write is a StorageError that says where and at what: exit code 4."""
+    told = json.dumps({"error": "/data/x.result: No space left on device", "kind": "storage"})
+    np.savez(tmp_path / "x.npz", meta=np.frombuffer(told.encode(), np.uint8))
+    host = AgentHost(LocalDevice(), PurePosixPath(tmp_path), tmp_path, Program((), (), {}, ""))
+    with pytest.raises(StorageError, match=r"^local:cpu: running the agent: /data/x\.result: No space"):
+        host.take(Completed(1, "", ""), PurePosixPath(tmp_path / "x.npz"), tmp_path / "got.npz")
