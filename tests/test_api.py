@@ -35,6 +35,7 @@ TWINS = {
     "devices list": ("list_devices", "known_devices", "quarantined_devices"),
     "devices info": ("device_info",),
     "devices doctor": ("device_doctor",),
+    "devices release": ("device_release",),
     "devices setup": ("device_setup",),
     "devices noise": ("device_noise",),
     "init": ("init", "pipeline_schema"),
