@@ -10,7 +10,7 @@ import numpy as np
 
 from edgebench.benchmark.dependence import FloatArray
 from edgebench.benchmark.evidence import Measurement
-from edgebench.benchmark.validity import disturbances
+from edgebench.benchmark.validity import THRESHOLDS, disturbances
 from edgebench.benchmark.workloads.records import Cache, Process, SoakRun, ThroughputRun
 from edgebench.reports.groups import extreme
 from edgebench.reports.quantities import Estimate, unknown
@@ -21,6 +21,9 @@ from edgebench.reports.units import percent
 _PARTLY = re.compile(r"(?P<part>\d+) of (?P<all>\d+) nodes")
 _PROCESSORS = re.compile(r"CPUExecutionProvider|.*\bCPU\b.*|XNNPACK|none", re.IGNORECASE)
 """Providers that are the processor itself, not an accelerator."""
+
+_OF_TICKS = frozenset({"wait_share", "others_share"})
+"""Shares of time that say nothing of a load, of which one tick or this tool's own work is a tenth."""
 
 _OFF = 0.05
 """The share of a model file that may lie on the other side of a cold or a warm load."""
@@ -67,7 +70,12 @@ def loading(cache: Cache, subject: Subject, confidence: float) -> Estimate:
     if off > _OFF:
         held = "still" if cache is Cache.COLD else "not"
         return unknown(f"{percent(off)} of the model file was {held} in memory before a {cache} load", "runs")
-    if problem := disturbed([run.process for run in runs]):
+    processes = [run.process for run in runs]
+    waits = [process.wait_share for process in processes if process.wait_share is not None]
+    waited = float(np.median(waits)) if waits else 0.0  # of a few milliseconds, where one tick is a tenth
+    if waited >= THRESHOLDS["wait_share"].invalid:
+        return unknown(f"others held the cores: half of the loads waited {percent(waited)} or more", "runs")
+    if problem := disturbed(processes, ignored=_OF_TICKS):
         return unknown(problem, "runs")
     return _median(np.array([run.process.load_ns for run in runs], np.float64), confidence)
 

@@ -351,20 +351,27 @@ def test_a_load_that_was_not_cold_is_none(cache: Cache, resident: float | None, 
     assert says in found.reason
 
 
+def test_a_tick_of_the_scheduler_is_no_disturbance_of_a_load() -> None:
+    """A load of milliseconds may wait for a tenth of them on a quiet machine; for half of them it may not."""
+    ticked = loads(Cache.WARM, 1.0, replace(process(), wait_share=0.15))
+    assert only(ticked, "load[warm] <= 50ms").answer is Answer.PASS
+    held = only(loads(Cache.WARM, 1.0, replace(process(), wait_share=0.5)), "load[warm] <= 50ms")
+    assert held.answer is Answer.INCONCLUSIVE
+    assert "half of the loads waited 50 % or more" in held.reason
+
+
 def test_sensors_around_a_run_beyond_single_calls_count() -> None:
     """A processor that was slowed down, or half a machine at other work, makes no gate on such times pass."""
     cores = (Core(0, busy_s=0.0), Core(1, busy_s=0.0))
     before = Readings(uptime_s=0.0, throttle_count=0, cores=cores)
     after = replace(before, uptime_s=10.0)
     busy = replace(after, cores=(Core(0, busy_s=9.0), Core(1, busy_s=9.0)))
-    for end, says in (
-        (replace(after, throttle_count=1), "the machine was slowed down"),
-        (busy, "others kept 45 % of the machine's cores busy"),
-    ):
-        unbound = replace(timing(), affinity=())
-        made = replace(process(), timing=unbound, before=before, after=end, cpu_s=9.0)
-        run = loads(Cache.WARM, 1.0, made)
-        assert says in only(run, "load[warm] <= 50ms").reason
+    slowed = replace(process(), before=before, after=replace(after, throttle_count=1), cpu_s=9.0)
+    assert "was slowed down" in only(loads(Cache.WARM, 1.0, slowed), "load[warm] <= 50ms").reason
+    beside = replace(slowed, timing=replace(timing(), affinity=()), after=busy)
+    runs = tuple(ThroughputRun(beside, index, 100, 100, MS + index, "") for index in range(7))
+    found = only(with_workloads(Workloads(throughput=runs)), "throughput >= 1/s")
+    assert "others kept 45 % of the machine's cores busy" in found.reason
     calm = loads(Cache.WARM, 1.0, replace(process(), before=before, after=after, cpu_s=9.0))
     assert only(calm, "load[warm] <= 50ms").answer is Answer.PASS
 
