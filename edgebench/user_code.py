@@ -81,15 +81,22 @@ def load_function(spec: str, *, base: Path | None = None) -> Callable[..., Any]:
 
 
 def source_path(spec: str, *, base: Path | None = None) -> Path | None:
-    """Return the file that holds the function, importing at most its parent packages; else None."""
+    """Return the file that holds the function, importing at most its parent packages.
+
+    None where there is no such module, or it is in no file. Raises InputError for a parent package that
+    cannot be imported, with the file and line.
+    """
     place, _, _ = resolve_function_spec(spec, base=base).rpartition(":")
     if place.endswith(".py"):
         return Path(place)
     with _on_path(base or Path.cwd()):
         try:
             found = importlib.util.find_spec(place)
-        except Exception:  # noqa: BLE001 - it imports parent packages, which may raise anything
-            return None
+        except (Exception, SystemExit) as err:  # whatever a parent package raises
+            absent = err.name if isinstance(err, ModuleNotFoundError) else None
+            if absent is not None and f"{place}.".startswith(f"{absent}."):
+                return None
+            raise _not_imported(place, err) from err
     return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
 
 
@@ -109,7 +116,7 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         if not isinstance(err, Exception | SystemExit):
             raise
-        raise InputError(f"{path}: cannot be imported: {failure_place(err)}") from err
+        raise _not_imported(path, err) from err
     return module
 
 
@@ -119,7 +126,11 @@ def _import_module(name: str, base: Path | None) -> ModuleType:
         try:
             return importlib.import_module(name)
         except (Exception, SystemExit) as err:  # whatever the user's module raises
-            raise InputError(f"{name}: cannot be imported: {failure_place(err)}") from err
+            raise _not_imported(name, err) from err
+
+
+def _not_imported(place: object, err: BaseException) -> InputError:
+    return InputError(f"{place}: cannot be imported: {failure_place(err)}")
 
 
 def failure_place(err: BaseException) -> str:

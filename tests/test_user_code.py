@@ -76,9 +76,27 @@ def test_where_a_function_lies_is_told_without_running_its_file(tmp_path: Path) 
     assert source_path("loud.py:build", base=tmp_path) == path
     assert source_path("loud:build", base=tmp_path) == path
     assert source_path("no_such_package.module:build", base=tmp_path) is None
-    write(tmp_path / "broken_package" / "__init__.py", "1 / 0\n")
-    assert source_path("broken_package.module:build", base=tmp_path) is None
     assert source_path("sys:exit", base=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("import absent_dependency\n", "No module named 'absent_dependency'"),
+        ("raise SystemExit('over')\n", "SystemExit: over"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_not_called_absent(code: str, says: str, tmp_path: Path) -> None:
+    """What its `__init__` raises is said with its line, where a model in it is only looked for, too."""
+    name = f"broken_{len(code)}"
+    init = write(tmp_path / name / "__init__.py", code)
+    write(tmp_path / name / "module.py", "def build():\n    return 1\n")
+    with pytest.raises(InputError) as caught:
+        source_path(f"{name}.module:build", base=tmp_path)
+    assert caught.value.message.startswith(f"{name}.module: cannot be imported: ")
+    assert says in caught.value.message
+    assert f"{init}:1" in caught.value.message
 
 
 def test_a_file_in_two_folders_is_two_modules(tmp_path: Path) -> None:

@@ -68,9 +68,10 @@ def load(source: Source, samples: Sequence[Array]) -> LoadedTorch:
     notes = () if source.weights else (f"{source.model}: exported with the factory's own weights",)
     outputs = _output_names(source.model, module, tuple(tensor[:1] for tensor in example))
     batch = -1
-    if not _takes(module, example):
+    if (reason := _failure(module, example)) is not None:
         batch, example = 1, tuple(tensor[:1] for tensor in example)
-        notes = (*notes, f"{source.model}: the batch is fixed at 1: the module fails on two samples")
+        fixed = f"the batch is fixed at 1: the module fails on two samples ({reason})"
+        notes = (*notes, f"{source.model}: {fixed}")
     inputs = tuple(
         TensorSpec(name, (batch, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in zip(names, example, strict=True)
@@ -158,16 +159,20 @@ def _example(
     return example
 
 
-def _takes(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> bool:
-    """Whether the module runs on the example."""
+def _failure(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> str | None:
+    """Return what the module says where it fails on the example, None where it runs."""
     import torch
 
     try:
         with torch.no_grad():
             module(*example)
-    except Exception:  # noqa: BLE001 - whatever the user's module raises means no
-        return False
-    return True
+    except Exception as err:  # noqa: BLE001 - whatever the user's module raises
+        return _first_line(err)
+    return None
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0]
 
 
 def _output_names(model: str, module: torch.nn.Module, example: Sequence[torch.Tensor]) -> tuple[str, ...]:
@@ -178,9 +183,8 @@ def _output_names(model: str, module: torch.nn.Module, example: Sequence[torch.T
             results = module(*example)
     except Exception as err:  # whatever the user's module raises
         shapes = ", ".join(str(list(tensor.shape)) for tensor in example)
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise ModelError(
-            f"{model}: fails on inputs of shape {shapes}: {reason}",
+            f"{model}: fails on inputs of shape {shapes}: {_first_line(err)}",
             hint="do --input-shape, the data and its preprocessing fit the model?",
         ) from err
     names = unique(identifier(name) for name, _ in flat_outputs(results))
