@@ -296,8 +296,8 @@ def _profile_litert(
 ) -> Dict[str, Any]:
     """Return the profile of a model in LiteRT; its plain calls are those of CompiledModel."""
     litert = importlib.import_module("agent_litert")
-    if not isinstance(runtime, agent.CompiledLiteRt) or len(columns) > 1:
-        raise agent.JobError(
+    if not isinstance(runtime, agent.runtimes.CompiledLiteRt) or len(columns) > 1:
+        raise agent.runtimes.JobError(
             "profile", "LiteRT's profiler is used for models of one input in CompiledModel alone"
         )
     feeds, plain = _feeds(runtime, columns), [0] * int(job["calls"])
@@ -307,7 +307,7 @@ def _profile_litert(
     try:
         arrays = litert.profile(job["model"], int(job["threads"]), rows, int(job["calls"]))
     except litert.ProfilerError as err:
-        raise agent.JobError("profile", str(err)) from err
+        raise agent.runtimes.JobError("profile", str(err)) from err
     meta.update(tool="LiteRT's profiler", resolution_ns=1000, operators=arrays.pop("operators"))
     return dict(arrays, plain_ns=np.array(plain, np.int64))
 

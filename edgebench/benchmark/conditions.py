@@ -50,7 +50,7 @@ def _shares(wait: float | None, steal: float | None) -> Iterator[Condition]:
 
 
 def _sensed(run: Session | Process, cool_c: float | None = None) -> Iterator[Condition]:
-    """Yield what the sensors say of the time between the two readings around a run."""
+    """Yield whether nobody looked, or what the two readings around a run say of the time between them."""
     yield Condition("collected", float(run.collected))
     if run.before is None or run.after is None:
         return

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from edgebench.devices.transport import Completed
 
 AGENT = Path(__file__).with_name("agent.py")
-CONDUCTOR = Path(__file__).with_name("conductor.py")
+AGENT_RUNTIMES = AGENT.with_name("agent_runtimes.py")
+CONDUCTOR = AGENT.with_name("conductor.py")
+_FILES = (AGENT, AGENT_RUNTIMES, CONDUCTOR)
+"""What a device with Python is sent: the agent, what it needs beside it, and who starts several."""
 NATIVE_RUNNER = "native runner"
 """Among a program's packages: by which compiler it was built."""
 
@@ -105,10 +108,9 @@ def _has_no_python(device: Device) -> bool:
 
 
 def _python(device: Device, workspace: PurePosixPath) -> Program:
-    remote = workspace / AGENT.name
-    device.deploy(AGENT, remote)
-    device.deploy(CONDUCTOR, workspace / CONDUCTOR.name)
-    command = (device.python, str(remote))
+    for path in _FILES:
+        device.deploy(path, workspace / path.name)
+    command = (device.python, str(workspace / AGENT.name))
     completed = device.run([*command, "--probe"], timeout_s=_START_S)
     try:
         # old phones send warnings before it
@@ -122,7 +124,7 @@ def _python(device: Device, workspace: PurePosixPath) -> Program:
         ) from err
     packages["python"] = str(answer.get("python"))
     conductor = (device.python, str(workspace / CONDUCTOR.name))
-    return Program(command, conductor, packages, sha256_bytes(AGENT.read_bytes() + CONDUCTOR.read_bytes()))
+    return Program(command, conductor, packages, sha256_bytes(b"".join(path.read_bytes() for path in _FILES)))
 
 
 def _native(device: Device, workspace: PurePosixPath) -> Program:

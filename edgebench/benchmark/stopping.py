@@ -89,7 +89,7 @@ class Rounds:
         stop = Stop.TIME if out else Stop.GOES_ON
         if len(self.looks.made) >= self.looks.most:
             stop = Stop.LOOKS
-        if found.narrow:
+        elif found.narrow:
             stop = Stop.NARROW
         if not found.waiting:
             stop = Stop.STUCK if found.stuck else Stop.DECIDED

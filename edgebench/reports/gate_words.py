@@ -24,7 +24,7 @@ def parse_gate(text: str) -> Gate:
     if gate.operator.is_floor != more_is_better(gate.question, gate.operator):
         turned = replace(gate, operator=_TURNED[gate.operator])
         raise ConfigError(
-            f"gate {text!r} would pass what is worse: {gate.question} is the {gate.quantity.meaning}",
+            f"gate {text!r} would pass what is worse; {gate.question} is: {gate.quantity.meaning}",
             hint=f"did you mean `{turned}`?",
         )
     return gate
@@ -85,7 +85,7 @@ def _check_bound(gate: Gate, *, signed: bool) -> None:
         if gate.stored_bound <= 0:
             raise ConfigError(f"{gate.bound:g}{gate.unit} leaves nothing of the baseline's")
     elif gate.bound < 0 and question.quantity not in LOSSES | {Quantity.METRIC}:
-        raise ConfigError(f"the {question.quantity.meaning} is never negative")
+        raise ConfigError(f"{question} is never negative")
 
 
 BASELINE = "baseline"

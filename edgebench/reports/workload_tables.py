@@ -119,6 +119,7 @@ def _loads(measured: Named, _raw: Raw) -> TextTable:
 def _disturbed(processes: Sequence[Process]) -> str:
     """Return what disturbed the processes, empty where nothing did; waiting is taken per thread."""
     found = {name: None for process in processes for name in disturbances(process)}
+    found |= {"collected later, without sensors": None} if any(one.collected for one in processes) else {}
     return ", ".join(_SAID.get(name, name.replace("_", " ")) for name in found)
 
 

@@ -22,7 +22,7 @@ from fidelity_models import Network, write_onnx, write_tflite
 from onnx import TensorProto, helper
 
 from edgebench.benchmark.agent_run import AgentHost, AgentResult, decode_result
-from edgebench.benchmark.programs import AGENT, Program
+from edgebench.benchmark.programs import AGENT, AGENT_RUNTIMES, Program
 from edgebench.devices.local import LocalDevice
 from edgebench.devices.transport import Completed
 from edgebench.errors import StorageError
@@ -300,15 +300,17 @@ def _old_python() -> str | None:
     return None
 
 
-def test_the_agent_is_python_3_8() -> None:
+@pytest.mark.parametrize("path", [AGENT, AGENT_RUNTIMES], ids=lambda path: path.name)
+def test_the_agent_is_python_3_8(path: Path) -> None:
     """Its syntax is that of Python 3.8."""
-    ast.parse(AGENT.read_text(), feature_version=(3, 8))
+    ast.parse(path.read_text(), feature_version=(3, 8))
 
 
-def test_the_agent_needs_numpy_alone() -> None:
+@pytest.mark.parametrize("path", [AGENT, AGENT_RUNTIMES], ids=lambda path: path.name)
+def test_the_agent_needs_numpy_alone(path: Path) -> None:
     """Outside its functions it imports the standard library and numpy, nothing of edgebench."""
     modules = set()
-    for node in ast.parse(AGENT.read_text()).body:
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
             modules.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -322,7 +324,8 @@ def test_the_agent_starts_on_python_3_8(tmp_path: Path) -> None:
     if python is None:
         pytest.skip("there is no Python 3.8 here: put python3.8 on PATH")
     (tmp_path / "numpy.py").touch()
-    copy = shutil.copy(AGENT, tmp_path / "agent.py")
+    shutil.copy(AGENT_RUNTIMES, tmp_path)
+    copy = shutil.copy(AGENT, tmp_path)
     done = subprocess.run(
         [python, copy, "--probe"],
         capture_output=True,

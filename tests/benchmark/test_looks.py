@@ -72,6 +72,14 @@ def test_what_is_known_narrowly_enough_does_not_keep_it_running() -> None:
     assert (found.looks.stop, found.looks.waiting) == (Stop.NARROW, OPEN.waiting)
 
 
+def test_the_last_look_is_the_last_however_narrow() -> None:
+    """What is narrow at the twelfth look has used the plan up: there is none left to go on with."""
+    narrow = replace(OPEN, narrow=True)
+    found = rounds(lambda evidence: narrow if len(evidence.looks.made) == MOST else OPEN)  # type: ignore[union-attr]
+    taken(found)
+    assert (len(found.looks.made), found.looks.stop) == (MOST, Stop.LOOKS)
+
+
 @pytest.mark.parametrize(
     ("stop", "before", "now", "goes_on"),
     [
