@@ -120,6 +120,26 @@ def shared_bias(path: Path) -> Built:
     return path, [normal(COUNT, 3, 10, 10)]
 
 
+def shared_bias_of_unequal_channels(path: Path) -> Built:
+    """Two convolutions with one bias, whose channels are of sizes that equalization evens out."""
+    sizes = np.exp(1.5 * normal(16)).reshape(16, 1, 1, 1)
+    nodes = [
+        node("Conv", "x k0 c", "a", pads=[1, 1, 1, 1]),
+        node("Relu", "a", "b"),
+        node("Conv", "b k1 c", "d", pads=[1, 1, 1, 1]),
+        node("Relu", "d", "e"),
+        node("Conv", "e k2", "y"),
+    ]
+    weights = {
+        "k0": weight(16, 3, 3, 3) * sizes,
+        "k1": weight(16, 16, 3, 3) / sizes.reshape(1, 16, 1, 1),
+        "k2": weight(4, 16, 3, 3, seed=2),
+        "c": np.abs(weight(16)) + np.float32(0.5),
+    }
+    save(path, nodes, {"x": [1, 3, 10, 10]}, {"y": [1, 4, 8, 8]}, weights)
+    return path, [normal(COUNT, 3, 10, 10)]
+
+
 def input_given(path: Path) -> Built:
     """An input that is an output as well."""
     nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "b"), node("MatMul", "b v", "y")]
@@ -422,6 +442,7 @@ GRAPHS: dict[str, Callable[[Path], Built]] = {
     "shared weight, transposed and not": transposed_and_not,
     "weight given": weight_given,
     "shared bias": shared_bias,
+    "shared bias of unequal channels": shared_bias_of_unequal_channels,
     "input given": input_given,
     "constant nodes": constant_nodes,
     "nameless nodes": nameless,

@@ -160,7 +160,7 @@ def test_a_weight_read_twice_alike_is_kept_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gemms", "tied embedding", "shared weight, transposed and not", "bias of rows"]
+    "name", ["gemms", "tied embedding", "shared weight, transposed and not", "bias of rows", "shared bias"]
 )
 def test_fitted_constants_compute_the_same(name: str, tmp_path: Path) -> None:
     """Copies, biases spread, multiplied by beta or added behind: the answers stay, up to rounding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ def fit_constants(model: ModelProto) -> ModelProto:
 
     A weight whose channels lie on one axis for one of its readers and on another for the next, or that a
     Gather looks up, is there once for each. A Gemm's bias is multiplied by its beta; one that is spread
-    over the outputs, of shape [1, n], [1] or [], is [n], and one of several rows is an Add of its own.
+    over the outputs, of shape [1, n], [1] or [], is [n], and one of several rows is an Add of its own. Every
+    layer reads a bias of its own: what is done to a layer's channels is done to its bias.
     """
     fitted = ModelProto()
     fitted.CopyFrom(model)
@@ -42,6 +44,7 @@ def fit_constants(model: ModelProto) -> ModelProto:
             _fit_bias(node, constants, axis, added)
             _split_rows(fitted, node, {**constants, **added})
     fitted.graph.initializer.extend(added.values())
+    _part_biases(fitted)
     _drop_unread(fitted)
     return fitted
 
@@ -90,6 +93,22 @@ def _split_rows(model: ModelProto, node: NodeProto, constants: Mapping[str, Tens
     model.graph.node.insert(
         place + 1, helper.make_node("Add", [product, bias.name], [name], name=f"{name}_rows")
     )
+
+
+def _part_biases(model: ModelProto) -> None:
+    """Let each layer whose bias something else reads as well read a copy."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    readers = Counter(name for node in model.graph.node for name in reads(node))
+    readers.update(entry.name for entry in model.graph.output)
+    copies: dict[str, TensorProto] = {}
+    for node in model.graph.node:
+        bias = node.input[_BIAS] if len(node.input) > _BIAS else ""
+        if bias in constants and readers[bias] > 1 and _axis(node, constants) is not None:
+            readers[bias] -= 1  # the last reader keeps it
+            node.input[_BIAS] = _copy(
+                copies, numpy_helper.to_array(constants[bias]), f"{bias}_of_{node.output[0]}"
+            )
+    model.graph.initializer.extend(copies.values())
 
 
 def _copy(added: dict[str, TensorProto], values: NDArray[np.generic], name: str) -> str:
