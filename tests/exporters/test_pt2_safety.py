@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -115,9 +116,52 @@ def test_a_pickled_tensor_is_refused(program: Path, tmp_path: Path) -> None:
         check_pt2(edited(program, tmp_path / "m.pt2", "data/weights", edit))
 
 
+@pytest.mark.parametrize("harmless_last", [True, False])
+def test_of_two_members_of_one_name_none_is_read(
+    program: Path, tmp_path: Path, *, harmless_last: bool
+) -> None:
+    """Readers differ in which of them they take: a harmless one must not stand for one that is pickled."""
+    with zipfile.ZipFile(program) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    config = next(name for name in members if name.endswith("model_weights_config.json"))
+    entries = json.loads(members[config])
+    for entry in entries["config"].values():
+        entry["use_pickle"] = True
+    pickled, harmless = json.dumps(entries).encode(), members.pop(config)
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as new:
+        for name, content in members.items():
+            weight = "/data/weights/weight" in name
+            new.writestr(name, pickle.dumps(Attack(tmp_path / "ran")) if weight else content)
+        for content in (pickled, harmless) if harmless_last else (harmless, pickled):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # zipfile's, of the second one
+                new.writestr(config, content)
+    with pytest.raises(ModelError, match=r"model_weights_config\.json is there more than once"):
+        check_pt2(tmp_path / "m.pt2")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_members_of_the_older_format_are_refused(program: Path, tmp_path: Path) -> None:
+    """What PyTorch reads where the archive of today fails: a pickle outside the archive's folder."""
+    path = rewrite(program, tmp_path / "m.pt2", lambda _, content: content)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("version", "8.14")
+        archive.writestr("serialized_state_dict.pt", pickle.dumps(Attack(tmp_path / "ran")))
+    with pytest.raises(ModelError, match="version lies outside the archive's folder"):
+        check_pt2(path)
+
+
 @pytest.mark.parametrize(
     "target",
-    ["torch.os.system", "torch.ops.load_library", "torch.hub.load", "_operator.methodcaller", "os.system"],
+    [
+        "torch.ops.aten.from_file.default",
+        "torch.ops.aten.save.default",
+        "torch.os.system",
+        "torch.ops.load_library",
+        "torch.hub.load",
+        "_operator.methodcaller",
+        "os.system",
+    ],
 )
 def test_only_operators_are_called(program: Path, tmp_path: Path, target: str) -> None:
     """A node whose target is another function of Python is refused by name."""
