@@ -11,7 +11,8 @@ from typing import Any
 
 from edgebench.artifact import TensorSpec
 from edgebench.errors import MissingExtraError, ModelError
-from edgebench.exporters.keras_safety import AS_SAVED_MODEL, check_keras_file, check_saved_model
+from edgebench.exporters.keras_safety import AS_SAVED_MODEL, check_keras_file
+from edgebench.exporters.saved_model_safety import check_saved_model
 from edgebench.exporters.source import Source, SourceKind
 from edgebench.exporters.tflite_names import SIGNATURE, identifier, unique
 

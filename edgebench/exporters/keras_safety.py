@@ -1,4 +1,4 @@
-"""Whether a Keras file or a SavedModel would run code of its own on loading or running.
+"""Whether a Keras file would run code of its own on loading or running.
 
 Keras 3's safe mode refuses Lambda layers, but tf_keras, which older files need, does not; so the
 configuration is read here first, as data.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ModelError
+from edgebench.exporters.saved_model_safety import does_more
 
 AS_SAVED_MODEL = "export a SavedModel where its code is at hand: model.export('folder')"
 _TRUSTED_PACKAGES = ("keras", "tf_keras", "builtins")
@@ -32,50 +33,20 @@ _PURE_FUNCTIONS = frozenset(
     "compat.v1.gather compat.v1.shape compat.v1.size compat.v1.squeeze compat.v1.transpose".split()
 )
 """What a layer of tf_keras may wrap: functions of TensorFlow that compute, and nothing else."""
-_SIDE_EFFECTS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile"})
-"""Graph operators that run Python or reach for files: no inference needs them."""
-_CHECKPOINTS = frozenset({"Save", "SaveV2", "Restore", "RestoreV2", "MergeV2Checkpoints"})
-"""These too, but every SavedModel carries them for its own weights."""
-
-
-_NOT_READABLE = "{}: saved_model.pb cannot be read: truncated or not a SavedModel"
 
 
 def check_keras_file(path: Path) -> None:
     """Return where the .keras or .h5 file holds built-in layers only.
 
-    Raises ModelError where it cannot be read, holds weights but no model, or names code to run.
+    What Keras and tf_keras load as HDF5 is read as such, also where it is a zip archive at once. Raises
+    ModelError where it cannot be read, holds weights but no model, or names code to run.
     """
-    config = _zip_config(path) if zipfile.is_zipfile(path) else _h5_config(path)
+    zipped = path.name.endswith(".keras") and zipfile.is_zipfile(path)
+    config = _zip_config(path) if zipped else _h5_config(path)
     if isinstance(config, dict):
         config.pop("compile_config", None)  # losses and metrics are never loaded
     for entry in _entries(config):
         _check_entry(path, entry)
-
-
-def check_saved_model(path: Path) -> None:
-    """Return where no operator of the SavedModel runs Python or touches files.
-
-    Raises ModelError where one does, or where the file cannot be read.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel()
-    try:
-        saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except (DecodeError, OSError) as err:
-        raise ModelError(_NOT_READABLE.format(path)) from err
-    if not saved.meta_graphs:
-        raise ModelError(_NOT_READABLE.format(path))
-    for meta in saved.meta_graphs:
-        functions = (node for f in meta.graph_def.library.function for node in f.node_def)
-        for node in (*meta.graph_def.node, *functions):
-            if node.op in _SIDE_EFFECTS:
-                raise ModelError(
-                    f"{path}: the operator {node.op} (node {node.name}) runs code or touches files",
-                    hint="save the model without it",
-                )
 
 
 def _zip_config(path: Path) -> Any:
@@ -153,5 +124,5 @@ def _impure_operation(kind: Any, config: dict[str, Any]) -> str | None:
     if kind == "TensorFlowOpLayer":
         node = config.get("node_def")
         operator = node.get("op") if isinstance(node, dict) else None
-        return None if operator and operator not in _SIDE_EFFECTS | _CHECKPOINTS else str(operator or node)
+        return None if operator and not does_more(operator) else str(operator or node)
     return None

@@ -50,9 +50,9 @@ def to_onnx(job: ConversionJob) -> ConversionResult:
     Inputs and outputs keep the source's names, order and axes (images stay NHWC). Raises as
     `to_tflite` does, for operators that ONNX cannot express.
     """
+    model = load(job.source)  # says what is missing where TensorFlow is, without which tf2onnx fails to load
     import tf2onnx
 
-    model = load(job.source)
     shapes = _shapes(job, model)
     opened = [
         (None, *shape[1:]) if spec.shape[:1] == (-1,) else shape

@@ -17,6 +17,7 @@ from keras_conversions import FORMATS, convert, framework, linear, saved
 from edgebench.artifact import Format
 from edgebench.errors import EdgebenchError, ExportError, MissingExtraError, ModelError
 from edgebench.exporters.keras_safety import check_keras_file
+from edgebench.exporters.saved_model_safety import check_saved_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -93,6 +94,16 @@ def test_a_lambda_is_refused_and_does_not_run(
     ran.unlink()
     assert "the layer sly is a Lambda" in refused(path, Format.TFLITE, tmp_path)
     assert not ran.exists()
+
+
+def test_a_lambda_behind_the_configuration_of_another_file_is_refused(tf_keras: Any, tmp_path: Path) -> None:
+    """An HDF5 file that is a zip archive at once is checked as what it is loaded as."""
+    layer = tf_keras.layers.Lambda(lambda x: x, name="sly")
+    path = saved(tf_keras.Sequential([tf_keras.Input((4,)), layer]), tmp_path / "m.h5")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+    assert zipfile.is_zipfile(path)
+    assert "the layer sly is a Lambda" in refused(path, Format.TFLITE, tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -256,6 +267,46 @@ def test_a_saved_model_that_runs_python_is_refused(tf: Any, tmp_path: Path) -> N
     assert "EagerPyFunc" in refused(python, Format.ONNX, tmp_path)
     disk = graph(tf, tmp_path / "disk", lambda x: x * tf.io.parse_tensor(tf.io.read_file("a"), x.dtype), spec)
     assert "ReadFile" in refused(disk, Format.ONNX, tmp_path)
+
+
+def test_a_saved_model_that_writes_files_is_refused(tf: Any, tmp_path: Path) -> None:
+    """Printing into a file, saving in an answer, and saving where weights are restored: none of it runs."""
+    spec, ran = tf.TensorSpec((None,), name="x"), tmp_path / "ran"
+
+    def printing(x: Any) -> Any:
+        tf.print("sly", output_stream=f"file://{ran}")
+        return x * 2
+
+    def saving(x: Any) -> Any:
+        tf.raw_ops.SaveV2(prefix=str(ran), tensor_names=["x"], shape_and_slices=[""], tensors=[x])
+        return x * 2
+
+    assert "PrintV2" in refused(graph(tf, tmp_path / "print", printing, spec), Format.ONNX, tmp_path)
+    assert "SaveV2" in refused(graph(tf, tmp_path / "save", saving, spec), Format.ONNX, tmp_path)
+    path = graph(tf, tmp_path / "restore", lambda x: x * 2, spec)
+    model = saved_model_pb2(path)
+    for meta in model.meta_graphs:
+        meta.saver_def.restore_op_name = meta.saver_def.save_tensor_name.partition(":")[0]
+    (path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert "SaveV2" in refused(path, Format.ONNX, tmp_path)
+    assert not list(tmp_path.glob("ran*"))
+
+
+def saved_model_pb2(path: Path) -> Any:
+    """Return what a SavedModel's file holds."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+
+
+def test_printing_to_the_screen_is_no_harm(tf: Any, tmp_path: Path) -> None:
+    """A SavedModel that prints to standard error as it answers is one that computes."""
+
+    def printing(x: Any) -> Any:
+        tf.print("hello", output_stream=sys.stderr)
+        return x * 2
+
+    check_saved_model(graph(tf, tmp_path / "g", printing, tf.TensorSpec((None, 3), name="x")))
 
 
 def test_inputs_that_cannot_be_fed_are_refused(tf: Any, tmp_path: Path) -> None:
