@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgebench.dataset_images import IMAGE_SUFFIXES, read_images
 from edgebench.datasets import Dataset, Labels, Preprocessing
 from edgebench.errors import DataError
-from edgebench.user_code import call_function, is_function_spec
+from edgebench.user_code import call_function, names_function
 
 LABEL_NAMES = ("y", "labels", "label")
 TARGET_NAMES = ("targets", "target")
@@ -55,7 +55,7 @@ def read_dataset(spec: str, base: Path, wanted: Wanted) -> Dataset:
     """Return the data that `spec` names. Raises DataError, or InputError from the user's function."""
     if not spec.strip():
         raise DataError("no data set is named", hint=_KNOWN)
-    if is_function_spec(spec) and not (base / spec).exists():
+    if names_function(spec, base):
         return _from_function(spec, base, wanted)
     path = base / spec
     if not path.exists():

@@ -70,7 +70,9 @@ def run_pipeline(
     runs = out / file_stem(plan.pipeline.name)
     with held_run(runs, identity(plan), fresh=fresh, progress=progress) as folder:
         progress = logged(progress, folder / "log.txt")
-        compression = Compression(plan.pipeline, plan.base, plan.train_sha256, fresh, progress)
+        compression = Compression(
+            plan.pipeline, plan.base, plan.models_sha256, plan.train_sha256, fresh, progress
+        )
         exported = _export(plan, compression.run(), fresh=fresh, progress=progress)
         artifacts = _place_artifacts(exported.artifacts, folder)
         _benchmark(plan, exported, artifacts, folder, progress)
@@ -145,7 +147,7 @@ def _export_key(plan: Plan, source: Source, steps: tuple[str, ...], fmt: Format)
     return {
         "tool_sha256": tool_sha256(),
         "source": to_plain(source.record),
-        "model_sha256": plan.model_sha256,
+        "model_sha256": plan.models_sha256[plan.pipeline.model.model],
         "config": to_plain(replace(plan.pipeline.export, formats=(fmt,))),
         "name": plan.pipeline.name,
         "preprocessing": to_plain(plan.pipeline.data.preprocessing),

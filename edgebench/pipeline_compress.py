@@ -11,7 +11,7 @@ from typing import Any
 from edgebench.pipeline_file import DistilConfig, Pipeline, PruneConfig
 from edgebench.progress import Progress
 from edgebench.step_cache import cached_step
-from edgebench.step_content import model_sha256, tool_sha256
+from edgebench.step_content import tool_sha256
 from edgebench.storage import sha256_path, to_plain, write_json
 
 WEIGHTS = "weights.safetensors"
@@ -21,11 +21,13 @@ WEIGHTS = "weights.safetensors"
 class Compression:
     """The steps of one pipeline, in order; remembers the weights so far and what was done.
 
-    base: where the pipeline's relative paths start. data_sha256: the training data's fingerprint.
+    base: where the pipeline's relative paths start. models_sha256: of the models it names. data_sha256: the
+    training data's fingerprint.
     """
 
     pipeline: Pipeline
     base: Path
+    models_sha256: Mapping[str, str]
     data_sha256: str | None
     fresh: bool
     progress: Progress
@@ -102,7 +104,7 @@ class Compression:
         content = {name: sha256_path(v) if isinstance(v, Path) else v for name, v in arguments.items()}
         for name in ("model", "teacher"):
             if name in arguments:
-                content[f"{name}_sha256"] = model_sha256(arguments[name], self.base)
+                content[f"{name}_sha256"] = self.models_sha256[arguments[name]]
         return {**content, "data_sha256": self.data_sha256}
 
     def _note(self, what: str, record: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from edgebench.pipeline_run import RunIdentity
 from edgebench.step_cache import environment
 from edgebench.step_content import model_sha256, tool_sha256
 from edgebench.storage import encode_json, sha256_bytes, sha256_path, to_plain
+from edgebench.user_code import names_function
 
 if TYPE_CHECKING:
     from edgebench.benchmark.evidence import MetricRecord
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 class Plan:
     """A pipeline with everything that it names found: paths absolute, data loaded.
 
-    train_sha256: the training data's fingerprint. model_sha256: of the model with all its files.
+    train_sha256: the training data's fingerprint. models_sha256: of each model it names, by how it is named.
     """
 
     pipeline: Pipeline
     base: Path
     gates: Sequence[Gate]
     source: Source
-    model_sha256: str | None
+    models_sha256: Mapping[str, str]
     train_sha256: str | None
     calibration: Dataset | None
     evaluation: Dataset | None
@@ -56,11 +57,29 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
         base=base,
         gates=_gates(pipeline),
         source=source,
-        model_sha256=model_sha256(pipeline.model.model, base),
+        models_sha256=_models_sha256(pipeline, base),
         train_sha256=train.fingerprint if train else None,
         calibration=_calibration(pipeline, base),
         evaluation=_evaluation(pipeline, base),
     )
+
+
+def _models_sha256(pipeline: Pipeline, base: Path) -> dict[str, str]:
+    """Return a hash of the model and of the teacher: of their files, and of what factories fill them with.
+
+    A factory that is given no weights may read some by itself; so it is asked, in a worker.
+    """
+    from edgebench.exporters.worker import run_worker
+
+    models = [(pipeline.model.model, pipeline.model.weights)]
+    if pipeline.compress.distil is not None:
+        teacher = pipeline.compress.distil.teacher
+        models.append((teacher.model, teacher.weights))
+    own = sorted({model for model, weights in models if weights is None and names_function(model, base)})
+    job = {"models": own, "base": str(base)}
+    filled = run_worker("edgebench.torch_model:own_weights", job, what="build the model") if own else {}
+    known = {model: [model_sha256(model, base), filled.get(model)] for model, _ in models}
+    return {model: sha256_bytes(encode_json(parts)) for model, parts in known.items()}
 
 
 def _check_settings(pipeline: Pipeline, base: Path) -> None:
@@ -178,7 +197,7 @@ def identity(plan: Plan) -> RunIdentity:
     import yaml
 
     config = to_plain(plan.pipeline)
-    content = [plan.model_sha256, to_plain(plan.source.record), plan.train_sha256, *data_sha256(plan)]
+    content = [plan.models_sha256, to_plain(plan.source.record), plan.train_sha256, *data_sha256(plan)]
     digest = sha256_bytes(encode_json([environment(), tool_sha256(), config, content]))
     return RunIdentity(
         plan.pipeline.name, yaml.safe_dump(config, sort_keys=False, allow_unicode=True), digest

@@ -30,7 +30,8 @@ def environment() -> dict[str, str]:
         "litert-torch",
         "torch",
     )
-    names += ("tensorflow-cpu", "tensorflow", "tf2onnx", "onnxscript", "pandas", "matplotlib")
+    names += ("tensorflow-cpu", "tensorflow", "keras", "tf_keras", "tf2onnx", "onnxscript")
+    names += ("pandas", "matplotlib")
     versions = {
         "python": platform.python_version(),
         "edgebench": __version__,

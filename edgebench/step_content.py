@@ -8,31 +8,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebench.storage import encode_json, sha256_bytes, sha256_path
-from edgebench.user_code import is_function_spec, source_path
+from edgebench.user_code import names_function, source_path
 
 _LOCATION = b"location"
 """The key under which an ONNX file names a file of weights."""
 _MAKERS = ("compression", "exporters", "calibration")
+_CODE = ("*.py", "*.txt")
+"""Code, and the pinned packages of the environments that converters have of their own."""
 
 
 @functools.cache
 def tool_sha256() -> str:
     """Return a hash of this tool's own code that makes models: its exact version, of a checkout too."""
     package = Path(__file__).parent
-    return _files_sha256(package, sorted(f for room in _MAKERS for f in (package / room).rglob("*.py")))
+    rooms = (package / room for room in _MAKERS)
+    return _files_sha256(package, sorted(f for room in rooms for kind in _CODE for f in room.rglob(kind)))
 
 
 def model_sha256(spec: str, base: Path) -> str | None:
     """Return a hash of all that a model's spec string stands for; None where there is no such thing.
 
     A file or folder: its content, with the files that an ONNX file keeps its weights in. A function:
-    the Python files of its package, or of its file's folder and the folders of Python files below,
-    because it may import any of them.
+    the Python files of its outermost package, or of its file's folder and the folders of Python files
+    below, because it may import any of them.
     """
     path = base / spec
-    if is_function_spec(spec) and not path.exists():
+    if names_function(spec, base):
         code = source_path(spec, base=base)
-        return None if code is None else _files_sha256(code.parent, _code_of(code))
+        return None if code is None else _files_sha256(*_code_of(code))
     return file_sha256(path) if path.exists() else None
 
 
@@ -46,11 +49,13 @@ def _files_sha256(folder: Path, files: list[Path]) -> str:
     return sha256_bytes(encode_json([(str(file.relative_to(folder)), sha256_path(file)) for file in files]))
 
 
-def _code_of(file: Path) -> list[Path]:
-    """Return the Python files that a function in `file` may import as its own."""
+def _code_of(file: Path) -> tuple[Path, list[Path]]:
+    """Return the Python files that a function in `file` may import as its own, and the folder of all."""
     folder = file.parent
+    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
+        folder = folder.parent
     installed = any(folder == Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
-    return [file] if installed else sorted(_python_files(folder))
+    return folder, [file] if installed else sorted(_python_files(folder))
 
 
 def _python_files(folder: Path) -> Iterator[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ModelError
 from edgebench.torch_weights import check_finite, load_into, require_torch
@@ -34,3 +36,23 @@ def build_module(
     else:
         load_into(module, weights)
     return module
+
+
+def own_weights(arguments: dict[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of what each factory fills its module with: names, dtypes, shapes and values.
+
+    arguments: `models`, specs as `file.py:factory`, and `base`, where their paths start. Runs in a worker,
+    so that a factory reads its files anew. Raises as `build_module` does.
+    """
+    return {model: _filled_sha256(model, Path(arguments["base"])) for model in arguments["models"]}
+
+
+def _filled_sha256(spec: str, base: Path) -> str:
+    import torch
+
+    module = build_module(spec, base=base)
+    digest = hashlib.sha256()
+    for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -24,6 +24,11 @@ def is_function_spec(spec: str) -> bool:
     return bool(colon and place and name.isidentifier())
 
 
+def names_function(spec: str, base: Path) -> bool:
+    """Return whether the text names a function, and no file in `base` that is called so."""
+    return is_function_spec(spec) and not (base / spec).exists()
+
+
 def resolve_function_spec(spec: str, *, base: Path | None = None) -> str:
     """Return the spec with a file's path made absolute, relative paths being taken from `base`.
 
@@ -101,7 +106,12 @@ def source_path(spec: str, *, base: Path | None = None) -> Path | None:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    """Return the module of a file, run once for as long as its text is the same."""
+    try:
+        digest = hashlib.sha256(f"{path}\n".encode() + path.read_bytes())
+    except OSError as err:
+        raise _not_imported(path, err) from err
+    name = f"{path.stem}_{digest.hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

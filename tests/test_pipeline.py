@@ -423,6 +423,52 @@ def test_a_model_is_known_by_its_neighbours_too(tmp_path: Path) -> None:
     assert built(tmp_path, env__installed="c = 1") == first
 
 
+def test_a_model_is_known_by_its_outermost_package(tmp_path: Path) -> None:
+    """A change in a module of the package above the factory's is another model."""
+    (tmp_path / "proj" / "models").mkdir(parents=True)
+    for package in ("proj", "proj/models"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "proj" / "models" / "net.py").write_text("from proj.layers import a")
+    (tmp_path / "proj" / "layers.py").write_text("a = 1")
+    first = model_sha256("proj.models.net:build", tmp_path)
+    assert first is not None
+    (tmp_path / "proj" / "layers.py").write_text("a = 2")
+    assert model_sha256("proj.models.net:build", tmp_path) != first
+
+
+@pytest.mark.torch
+def test_a_model_is_known_by_what_its_factory_reads(tmp_path: Path) -> None:
+    """A factory that loads weights by itself gives another model, and another export, when they change."""
+    import torch
+
+    (tmp_path / "nets.py").write_text(SELF_LOADING)
+    (tmp_path / "p.yaml").write_text(
+        "schema_version: 1\nname: own\nmodel: {model: nets.py:build, input_shape: [[1, 4]]}\n"
+        "export: {formats: [onnx], precisions: [fp32]}\n"
+    )
+
+    def exported(weight: float) -> tuple[str, str]:
+        torch.save({"weight": torch.full((2, 4), weight), "bias": torch.zeros(2)}, tmp_path / "w.pt")
+        plan = make_plan(tmp_path / "p.yaml", ())
+        return plan.models_sha256["nets.py:build"], identity(plan).sha256
+
+    first, again, other = exported(1.0), exported(1.0), exported(2.0)
+    assert again == first
+    assert other[0] != first[0]
+    assert other[1] != first[1]
+
+
+SELF_LOADING = """
+from pathlib import Path
+import torch
+
+def build():
+    net = torch.nn.Linear(4, 2)
+    net.load_state_dict(torch.load(Path(__file__).with_name("w.pt")))
+    return net
+"""
+
+
 def test_an_installed_model_is_known_by_its_package(tmp_path: Path) -> None:
     """A factory in an installed package has a hash; one that is not there has none."""
     found = model_sha256("json.decoder:JSONDecoder", tmp_path)

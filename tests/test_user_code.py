@@ -106,6 +106,14 @@ def test_a_file_in_two_folders_is_two_modules(tmp_path: Path) -> None:
     assert [call_function(f"{v}/same.py:build", base=tmp_path) for v in (1, 2)] == [1, 2]
 
 
+def test_a_file_that_was_edited_is_run_anew(tmp_path: Path) -> None:
+    """In one process, as a notebook is, the file's text of today counts; unchanged, it runs once."""
+    path = write(tmp_path / "data.py", "made = []\ndef f():\n    made.append(1)\n    return len(made)\n")
+    assert [call_function(f"{path}:f") for _ in range(2)] == [1, 2]
+    path.write_text("def f():\n    return 'new'\n")
+    assert call_function(f"{path}:f") == "new"
+
+
 @pytest.mark.parametrize(
     ("spec", "message", "hint"),
     [

@@ -12,7 +12,7 @@ from edgebench.artifact import SourceRecord
 from edgebench.errors import InputError, ModelError
 from edgebench.step_content import file_sha256
 from edgebench.storage import sha256_path
-from edgebench.user_code import is_function_spec, resolve_function_spec, source_path
+from edgebench.user_code import names_function, resolve_function_spec, source_path
 
 KNOWN = (
     "edgebench reads .onnx, .tflite, .keras, .h5, a SavedModel folder, .pt2, and "
@@ -78,7 +78,7 @@ def open_source(
         weights = (folder / weights).resolve()
         check_readable(weights)
     shapes = tuple(tuple(shape) for shape in input_shapes)
-    if is_function_spec(model) and not path.exists():
+    if names_function(model, folder):
         return _factory(model, folder, weights, shapes)
     kind = _kind(path, model)
     if weights is not None:
