@@ -16,6 +16,7 @@ from edgebench.progress import Progress, silent
 if TYPE_CHECKING:
     from edgebench.benchmark.request import BenchmarkRequest
     from edgebench.benchmark.tools import Tool
+    from edgebench.datasets import Dataset
     from edgebench.deciding import Limits
     from edgebench.reports.gates import Gate
 
@@ -95,12 +96,14 @@ def benchmark(
     manifest = next((a.preprocessing for a, _ in adopted), Preprocessing())
     chosen = choose_metric(metric, metric_better)
     devices = (device,) if isinstance(device, str) else tuple(device)
+    loaded = load_dataset(data, preprocessing=manifest, labels=labels_for(chosen)) if data else None
+    models = tuple(artifact for artifact, _ in adopted)
     request = BenchmarkRequest(
         artifacts=adopted,
-        data=load_dataset(data, preprocessing=manifest, labels=labels_for(chosen)) if data else None,
+        data=loaded,
         out=out or new_run_folder(Path("runs") / "benchmark"),
         name=adopted[0][0].name,
-        baseline=_baseline(baseline, adopted) or default_baseline(tuple(a for a, _ in adopted)),
+        baseline=_baseline(baseline, adopted) or default_baseline(models),
         sessions=sessions,
         calls=calls,
         threads=threads,
@@ -109,7 +112,7 @@ def benchmark(
         power_mode=power_mode,
         cool_down=cool_down,
         seed=seed,
-        notes=arithmetic_notes((artifact for artifact, _ in adopted), devices),
+        notes=(*arithmetic_notes(models, devices), *_calibration_notes(models, loaded)),
         wait_s=parse_duration(wait, "--wait") if wait else None,
         workloads=workloads,
         metric=chosen,
@@ -164,6 +167,16 @@ def _measure(request: BenchmarkRequest, devices: Sequence[str], way: _Way, progr
         deciding.measure_by_tool(request, devices, way.criteria, way.tool, progress)
     else:
         deciding.measure(request, devices, way.criteria, progress)
+
+
+def _calibration_notes(artifacts: Sequence[Artifact], data: Dataset | None) -> tuple[str, ...]:
+    """Return which artifacts had their ranges fixed on the very data that they are evaluated on."""
+    names = [
+        a.id for a in artifacts if data and a.calibration and a.calibration.fingerprint == data.fingerprint
+    ]
+    if not names:
+        return ()
+    return (f"{', '.join(names)}: calibrated on the evaluation data: the accuracy may read too high",)
 
 
 def _adopted(artifacts: Sequence[Path], preprocessing: str | None) -> tuple[tuple[Artifact, Path], ...]:

@@ -12,6 +12,8 @@ from models.small_tflite import save_tflite, weights
 from onnx import TensorProto, helper, numpy_helper
 from processes import edgebench, fails
 
+from edgebench import api
+
 COUNT = 64
 INT8 = ("-f", "onnx", "--int8", "-o", "out")
 
@@ -120,6 +122,20 @@ def test_data_that_is_always_zero_is_told(suffix: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "note: every value of the model's input is 0 in the calibration data" in done.stderr
     assert f"note: {suffix}: always zero on the calibration samples: x" in done.stderr
+
+
+def test_evaluating_on_the_calibration_data_is_told(tmp_path: Path) -> None:
+    """An int8 file that is measured on what its ranges are of: a note says so; on other data there is none."""
+    save_classifier(tmp_path / "m.onnx")
+    argv = ("export", "m.onnx", *INT8, "--calib-data", data(tmp_path, x=vectors(), y=np.arange(COUNT) % 4))
+    assert edgebench(*argv, cwd=tmp_path).returncode == 0
+    np.savez(tmp_path / "other.npz", x=vectors(seed=1), y=np.arange(COUNT) % 4)
+    measure = ("benchmark", "out/m.w8a8.onnx", "--sessions", "1", "--calls", "30")
+    edgebench(*measure, "--data", "d.npz", "-o", "same", cwd=tmp_path)
+    edgebench(*measure, "--data", "other.npz", "-o", "another", cwd=tmp_path)
+    told = "m.w8a8.onnx: calibrated on the evaluation data: the accuracy may read too high"
+    assert told in api.read_evidence(tmp_path / "same").notes
+    assert told not in api.read_evidence(tmp_path / "another").notes
 
 
 def test_a_quantized_onnx_file_is_refused_for_any_precision(tmp_path: Path) -> None:
