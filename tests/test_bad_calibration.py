@@ -125,7 +125,7 @@ def test_data_that_is_always_zero_is_told(suffix: str, tmp_path: Path) -> None:
 
 
 def test_evaluating_on_the_calibration_data_is_told(tmp_path: Path) -> None:
-    """An int8 file that is measured on what its ranges are of: a note says so; on other data there is none."""
+    """An int8 file that is measured on what its ranges are of: a note says so; on other data none does."""
     save_classifier(tmp_path / "m.onnx")
     argv = ("export", "m.onnx", *INT8, "--calib-data", data(tmp_path, x=vectors(), y=np.arange(COUNT) % 4))
     assert edgebench(*argv, cwd=tmp_path).returncode == 0
