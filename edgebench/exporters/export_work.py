@@ -50,7 +50,7 @@ _NEAREST = (
 @dataclass(frozen=True, slots=True)
 class _Verified:
     description: Description
-    parity: Parity
+    parity: Parity | None
     notes: tuple[str, ...]
 
 

@@ -40,6 +40,33 @@ def answers(path: Path, fmt: Format, samples: Sequence[Array]) -> list[NDArray[n
     return opened.answers(samples)
 
 
+def against_source(
+    data: str, precision: Precision, reference: Sequence[Array], given: Sequence[Array]
+) -> tuple[Parity | None, tuple[str, ...]]:
+    """Return the figures of the outputs, None where none can be compared, and what the user has to be told.
+
+    Where the values decide how many rows an output has, as behind NonMaxSuppression, what noise lets through
+    has no row of the source's to be compared with; fp32 has no such noise. Raises as `compare` and `check`.
+    """
+    noisy = precision is not Precision.FP32 and len(reference) == len(given)
+    other = _of_other_lengths(reference, given) if noisy else {}
+    notes = tuple(f"output {place} is not compared with the source's: {why}" for place, why in other.items())
+    if other and len(other) == len(reference):
+        return None, notes
+    kept = [[array for place, array in enumerate(side) if place not in other] for side in (reference, given)]
+    figures = compare(data, *kept)
+    return figures, (*notes, *check(figures, precision))
+
+
+def _of_other_lengths(reference: Sequence[Array], given: Sequence[Array]) -> dict[int, str]:
+    """Return the outputs whose rows are of one form but not of one number, by place, with both numbers."""
+    return {
+        place: f"{len(got)} rows, in the source {len(wanted)}"
+        for place, (wanted, got) in enumerate(zip(reference, given, strict=True))
+        if wanted.shape[1:] == got.shape[1:] and len(wanted) != len(got)
+    }
+
+
 def compare(data: str, reference: Sequence[Array], given: Sequence[Array]) -> Parity:
     """Return the worst figures over all outputs, and the agreement of the first that scores classes.
 

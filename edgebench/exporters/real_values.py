@@ -48,7 +48,7 @@ class Runnable:
             own = range(start, min(start + step, len(samples[0])))
             filled = fixed > len(own)
             order = [*own, *[own[-1]] * (fixed - len(own))] if filled else [*own]
-            given = self.real([array[order] for array in stored])
+            given = [np.atleast_1d(answer) for answer in self.real([array[order] for array in stored])]
             parts.append([y[: len(own)] for y in given] if filled else given)
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 

@@ -97,7 +97,7 @@ def write_reference(
     cast = [array.astype(spec.dtype) for array, spec in zip(samples, inputs, strict=True)]
     at_once = _AT_ONCE if all(spec.shape[:1] == (-1,) for spec in inputs) else 1
     parts = [[array[i : i + at_once] for array in cast] for i in range(0, len(cast[0]), at_once)]
-    answers = [[np.asarray(y, np.float32) for y in answer(part)] for part in parts]
+    answers = [[np.atleast_1d(np.asarray(y, np.float32)) for y in answer(part)] for part in parts]
     joined: dict[str, Any] = {
         f"out_{i}": np.concatenate(ys) for i, ys in enumerate(zip(*answers, strict=True))
     }

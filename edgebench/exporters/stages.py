@@ -41,8 +41,8 @@ def describe(arguments: dict[str, Any]) -> Any:
 def verify(arguments: dict[str, Any]) -> Any:
     """Return description, parity and notes, plain, of an artifact.
 
-    arguments: path, format, precision, samples and reference (npz files), data (the samples' name).
-    Raises ExportError where the outputs are wrong.
+    arguments: path, format, precision, samples and reference (npz files), data (the samples' name). Parity
+    is None where no output can be compared. Raises ExportError where the outputs are wrong.
     """
     import numpy as np
 
@@ -53,8 +53,8 @@ def verify(arguments: dict[str, Any]) -> Any:
     with np.load(arguments["reference"], allow_pickle=False) as stored:
         reference = [stored[f"out_{index}"] for index in range(len(stored.files))]
     given = parity.answers(path, fmt, read_samples(Path(arguments["samples"])))
-    figures = parity.compare(arguments["data"], reference, given)
-    notes = parity.check(figures, Precision(arguments["precision"]))
+    precision = Precision(arguments["precision"])
+    figures, notes = parity.against_source(arguments["data"], precision, reference, given)
     return to_plain({"description": inspect.describe(path, fmt), "parity": figures, "notes": notes})
 
 

@@ -140,6 +140,13 @@ def shared_bias_of_unequal_channels(path: Path) -> Built:
     return path, [normal(COUNT, 3, 10, 10)]
 
 
+def scalar_given(path: Path) -> Built:
+    """An output without any axis: the mean of all."""
+    nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "b"), node("ReduceMean", "b", "y", keepdims=0)]
+    save(path, nodes, {"x": [1, 24]}, {"y": []}, {"w": weight(24, 16)})
+    return path, [normal(COUNT, 24)]
+
+
 def input_given(path: Path) -> Built:
     """An input that is an output as well."""
     nodes = [node("MatMul", "x w", "a"), node("Relu", "a", "b"), node("MatMul", "b v", "y")]
@@ -441,6 +448,7 @@ GRAPHS: dict[str, Callable[[Path], Built]] = {
     "shared weight": shared_weight,
     "shared weight, transposed and not": transposed_and_not,
     "weight given": weight_given,
+    "output without axes": scalar_given,
     "shared bias": shared_bias,
     "shared bias of unequal channels": shared_bias_of_unequal_channels,
     "input given": input_given,

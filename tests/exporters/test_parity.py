@@ -7,7 +7,7 @@ import pytest
 
 from edgebench.artifact import Parity, Precision
 from edgebench.errors import ExportError
-from edgebench.exporters.parity import check, compare
+from edgebench.exporters.parity import against_source, check, compare
 
 
 def rows(count: int = 10, classes: int = 4) -> np.ndarray:
@@ -59,6 +59,22 @@ def test_answers_of_another_form_are_wrong(given: list[np.ndarray], words: str) 
     """Missing outputs, other shapes, NaN and infinity are errors whatever the precision."""
     with pytest.raises(ExportError, match=words):
         compare("d", [rows()], given)
+
+
+def test_outputs_of_as_many_rows_as_the_values_let_through_are_left_out() -> None:
+    """A detector's quantized file finds 9 boxes for the source's 10: told, the other output is compared."""
+    boxes, scores = rows(), rows()
+    found, notes = against_source("d", Precision.W8A8, [boxes, scores], [boxes[:9], scores])
+    assert found is not None
+    assert found.max_abs_error == 0
+    assert notes == ("output 0 is not compared with the source's: 9 rows, in the source 10",)
+    none, notes = against_source("d", Precision.W8A8, [boxes], [boxes[:9]])
+    assert none is None
+    assert len(notes) == 1
+    with pytest.raises(ExportError, match="shape"):
+        against_source("d", Precision.FP32, [boxes], [boxes[:9]])
+    with pytest.raises(ExportError, match="2 outputs"):
+        against_source("d", Precision.W8A8, [boxes], [boxes[:9], boxes])
 
 
 def figures(sqnr_db: float | None, error: float = 1.0) -> Parity:
