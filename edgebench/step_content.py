@@ -69,6 +69,12 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 def _external_data(path: Path) -> list[Path]:
     """Return the files beside an ONNX file that hold its weights; none where it cannot be read."""
+    inside = (path.parent / name for name in external_names(path) if not {"..", "/"} & set(Path(name).parts))
+    return [file for file in inside if file.is_file()]
+
+
+def external_names(path: Path) -> list[str]:
+    """Return the files, as an ONNX file names them, that hold its weights; none where it cannot be read."""
     if not path.is_file() or _LOCATION not in path.read_bytes():  # told without loading a framework
         return []
     import onnx
@@ -77,12 +83,12 @@ def _external_data(path: Path) -> list[Path]:
     try:
         network = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError, OSError):
-        return []  # what is wrong with it is said by the export
-    names = {
-        entry.value
-        for tensor in network.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    inside = (path.parent / name for name in names if not {"..", "/"} & set(Path(name).parts))
-    return sorted(file for file in inside if file.is_file())
+        return []  # what is wrong with it is said by who reads it
+    return sorted(
+        {
+            entry.value
+            for tensor in network.graph.initializer
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+    )

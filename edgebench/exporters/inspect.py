@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.artifact import Artifact, Format, Precision, SourceRecord, TensorSpec, read_manifest
 from edgebench.datasets import Preprocessing
 from edgebench.errors import InputError
+from edgebench.step_content import external_names
 from edgebench.storage import from_plain, sha256_path, size_bytes
 
 if TYPE_CHECKING:
@@ -53,13 +54,19 @@ def adopt(path: Path, *, preprocessing: Preprocessing | None = None) -> Artifact
     """Return a manifest for a model file that was made elsewhere.
 
     The file is opened in a process of its own, so that one that crashes its runtime is an error
-    message. Raises InputError for another kind of file, ModelError for a damaged one or one with
-    operators that its runtime does not have.
+    message. Raises InputError for another kind of file or one whose weights lie in other files, ModelError
+    for a damaged one or one with operators that its runtime does not have.
     """
     from edgebench.exporters.source import open_source
     from edgebench.exporters.worker import run_worker
 
     fmt = format_of(path)
+    if fmt is Format.ONNX and (others := external_names(path)):
+        raise InputError(
+            f"{path}: keeps weights in {', '.join(others)}: size, hash and copies on devices would "
+            "be without them",
+            hint=f"edgebench export {path} --format onnx -o DIR writes one file",
+        )
     record = open_source(str(path)).record
     plain = run_worker(
         "edgebench.exporters.stages:describe",

@@ -96,3 +96,13 @@ def test_weights_among_the_inputs_are_not_inputs(assets: Path) -> None:
     path = assets / "ultraface_dev" / "models" / "version-slim-320.onnx"
     assert len(onnx.load(path).graph.input) == 185
     assert [spec.name for spec in describe(path, Format.ONNX).inputs] == ["input"]
+
+
+def test_a_file_whose_weights_lie_in_another_is_refused(tmp_path: Path) -> None:
+    """Its size and hash would be those of the graph alone; the hint's command makes one file of both."""
+    save_classifier(tmp_path / "m.onnx")
+    network, path = onnx.load(tmp_path / "m.onnx"), tmp_path / "e.onnx"
+    onnx.save(network, path, save_as_external_data=True, location="e.data", size_threshold=0)
+    with pytest.raises(InputError, match=r"keeps weights in e\.data") as caught:
+        adopt(path)
+    assert caught.value.hint == f"edgebench export {path} --format onnx -o DIR writes one file"
