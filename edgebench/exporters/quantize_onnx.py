@@ -59,7 +59,7 @@ def quantize(job: QuantizationJob) -> QuantizationResult:
     }
     try:
         result = makers[job.precision](job)
-    except (ValueError, RuntimeError, KeyError, AttributeError, IndexError, TypeError) as err:
+    except (ValueError, RuntimeError, LookupError, AttributeError, AssertionError, TypeError) as err:
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise ExportError(
             f"{job.base.name}: onnxruntime cannot make {job.precision} of it: {type(err).__name__}: {reason}"
