@@ -63,7 +63,7 @@ def benchmark(
     check_cores(request.affinity)
     cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
-    aliases, tags = known_as(device.uri)
+    aliases, tags = known_as(device.uri, request.device)
     with guarded(device.uri, request.device), _host(device, request, progress) as (host, notes):
         cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
