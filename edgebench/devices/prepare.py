@@ -130,7 +130,7 @@ def _held(device: Device, settings: Sequence[Setting], root: str) -> Iterator[It
     words = [word for s in settings for word in (s.kind, s.name, s.former, s.wanted)]
     argv = ["sh", "-c", HOLD, "sh", root, str(journal_of(device)), RESTORE, *words]
     if isinstance(device, RemoteDevice):
-        with device.transport.held(argv, step="preparing the device") as lines:
+        with device.held(argv, step="preparing the device") as lines:
             yield lines
         return
     with started(argv) as process:

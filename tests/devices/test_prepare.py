@@ -79,6 +79,16 @@ def test_a_cut_link_puts_everything_back(linked: LinkedBench) -> None:
     assert wait_until(lambda: not processes_of(linked.seen)), processes_of(linked.seen)
 
 
+def test_a_cut_link_between_jobs_is_told(linked: LinkedBench) -> None:
+    """A machine that has put everything back is not measured as a prepared one."""
+    device, root = _device(linked), linked.seen / "root"
+    policies(root, CLUSTERS, governor="schedutil")
+    with contextlib.suppress(DeviceError), prepared(device, silent, root=str(root)):
+        linked.link.cut()
+        with pytest.raises(DeviceError, match="preparing the device: the link broke off"):
+            device.run(["true"], timeout_s=30)
+
+
 HOST = """
 import sys, time
 from edgebench.devices.local import LocalDevice
