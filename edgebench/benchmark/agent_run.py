@@ -91,11 +91,20 @@ class AgentHost:
         return str(remote)
 
     def send_array(self, array: Array, name: str) -> str:
-        """Write an array as .npy into the workspace as `name`; return its path there."""
+        """Give the workspace an array as .npy, as `send` does; return its path there."""
+        return self.send(self._saved(array, name), name)
+
+    def pass_array(self, array: Array, name: str) -> str:
+        """Put an array as .npy in place of the last one of its `name`, which is not kept there."""
+        remote = self.workspace / name
+        self.device.push(self._saved(array, name), remote)
+        return str(remote)
+
+    def _saved(self, array: Array, name: str) -> Path:
         local = self.local / name
         with atomic_path(local) as temporary, temporary.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
-        return self.send(local, name)
+        return local
 
     def run(
         self, job: Mapping[str, Any], name: str, *, timeout_s: float, program: str = AGENT.name
