@@ -84,6 +84,10 @@ class AgentHost:
         """Return the hash of what runs jobs there."""
         return self.program.sha256
 
+    def runs_on(self) -> dict[str, Any]:
+        """Return what a job's content says of what runs it: the end of another's is not taken for its own."""
+        return {"agent": self.agent_sha256, "packages": dict(self.packages)}
+
     def send(self, path: Path, name: str) -> str:
         """Give the workspace a file as `name`, sent where the device lacks it; return its path there."""
         remote = self.workspace / name
@@ -121,6 +125,7 @@ class AgentHost:
         content = {
             "schema": 1,
             **job,
+            **self.runs_on(),
             **self.library(job["runtime"]),
             "own": "" if job["mode"] == "accuracy" else self.own,
             "result": str(result),
