@@ -51,7 +51,10 @@ SESSION = {"sessions": 2, "calls": 5_000}
 GONE_S = 20.0
 """How long the device may take to notice that nobody waits any more."""
 
-STEP = re.compile(r"(running|sending|fetching|connecting|waiting|removing) ?.*:|.*cannot be written there")
+STEP = re.compile(
+    r"(running|sending|fetching|connecting|waiting|holding|preparing|removing) ?.*:|"
+    r".*cannot be written there"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,10 @@ class AgentHost:
         """Return the hash of what runs jobs there."""
         return self.program.sha256
 
+    def runs_on(self) -> dict[str, Any]:
+        """Return what a job's content says of what runs it: the end of another's is not taken for its own."""
+        return {"agent": self.agent_sha256, "packages": dict(self.packages)}
+
     def send(self, path: Path, name: str) -> str:
         """Give the workspace a file as `name`, sent where the device lacks it; return its path there."""
         remote = self.workspace / name
@@ -91,11 +95,20 @@ class AgentHost:
         return str(remote)
 
     def send_array(self, array: Array, name: str) -> str:
-        """Write an array as .npy into the workspace as `name`; return its path there."""
+        """Give the workspace an array as .npy, as `send` does; return its path there."""
+        return self.send(self._saved(array, name), name)
+
+    def pass_array(self, array: Array, name: str) -> str:
+        """Put an array as .npy in place of the last one of its `name`, which is not kept there."""
+        remote = self.workspace / name
+        self.device.push(self._saved(array, name), remote)
+        return str(remote)
+
+    def _saved(self, array: Array, name: str) -> Path:
         local = self.local / name
         with atomic_path(local) as temporary, temporary.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
-        return self.send(local, name)
+        return local
 
     def run(
         self, job: Mapping[str, Any], name: str, *, timeout_s: float, program: str = AGENT.name
@@ -112,6 +125,7 @@ class AgentHost:
         content = {
             "schema": 1,
             **job,
+            **self.runs_on(),
             **self.library(job["runtime"]),
             "own": "" if job["mode"] == "accuracy" else self.own,
             "result": str(result),

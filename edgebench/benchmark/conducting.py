@@ -47,6 +47,7 @@ def conduct(
         "calls": calls,
         "seed": seed,
         "own": host.own,
+        **host.runs_on(),
         "turn_s": turn_s,
     }
     job = _send(host, orders, "conductor")

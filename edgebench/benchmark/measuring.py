@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,9 @@ LATENCY_SAMPLES = 16
 
 CHUNK_BYTES = 256 << 20
 """Inputs of the accuracy pass that lie on disk at a time."""
+
+KEPT_BYTES = 1 << 30
+"""All inputs of the accuracy pass that a device keeps for other artifacts; more than that pass through it."""
 
 _ANSWER_S = 3600.0
 
@@ -113,11 +116,13 @@ class Measurer:
         group = grouping(artifact, data, largest=min(LARGEST_BATCH, len(data)))
         one = sum(tensor.nbytes for tensor in sample_tensors(artifact, data, [0]))
         step = max(CHUNK_BYTES // max(one, 1) // group.batch, 1) * group.batch
+        place = self.host.send_array if one * len(data) <= KEPT_BYTES else self.host.pass_array
         parts = []
         for start in range(0, len(data), step):
             chosen = range(start, min(start + step, len(data)))
             columns = calls(sample_tensors(artifact, data, chosen), group)
-            result = self.ask(artifact, model, {"mode": "accuracy"}, columns, timeout_s=_ANSWER_S)
+            job = {**self.subject(artifact, model, columns, place, prefix=""), "mode": "accuracy"}
+            result = self.host.run(job, "accuracy", timeout_s=_ANSWER_S)
             if "output_0" not in result.arrays:
                 raise MeasurementError("the model gave no output")
             parts.append(
@@ -163,15 +168,22 @@ class Measurer:
         settings: of the mode, the mode among them. columns: one array per input, [rows, *shape of one call].
         program: the agent's file that knows the mode.
         """
-        job = {**self.subject(artifact, model, columns, prefix=""), **settings}
+        job = {**self.subject(artifact, model, columns, self.host.send_array, prefix=""), **settings}
         return self.host.run(job, settings["mode"], timeout_s=timeout_s, program=program)
 
     def subject(
-        self, artifact: Artifact, model: Path, columns: Sequence[NDArray[np.generic]], *, prefix: str
+        self,
+        artifact: Artifact,
+        model: Path,
+        columns: Sequence[NDArray[np.generic]],
+        place: Callable[[NDArray[np.generic], str], str],
+        *,
+        prefix: str,
     ) -> dict[str, Any]:
         """Return what an agent's job says of the model, its inputs and its process; the files are sent.
 
-        prefix: of the inputs' names on the device. Raises MeasurementError where no runtime is for it.
+        place: gives the device an array by a name, and returns its path there. prefix: of the inputs' names
+        there. Raises MeasurementError where no runtime is for it.
         """
         if artifact.format not in RUNTIMES:
             raise MeasurementError(f"{self.facts.uri} has no runtime for {artifact.format}")
@@ -180,7 +192,7 @@ class Measurer:
             "threads": self.request.threads,
             "runtime": RUNTIMES[artifact.format],
             "model": self.host.send(model, files.file_stem(artifact.id)),
-            "inputs": [self.host.send_array(array, name) for array, name in zip(columns, names, strict=True)],
+            "inputs": [place(array, name) for array, name in zip(columns, names, strict=True)],
             "input_names": [spec.name for spec in artifact.inputs],
             "affinity": list(self.cores) or None,
         }

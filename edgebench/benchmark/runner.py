@@ -18,9 +18,10 @@ from edgebench.artifact import Artifact
 from edgebench.benchmark import evidence_files as files
 from edgebench.benchmark.agent_run import AgentHost, open_host
 from edgebench.benchmark.clocks import clock_notes
-from edgebench.benchmark.evidence import AccuracyRecord, Evidence, Measurement, Session
+from edgebench.benchmark.evidence import AccuracyRecord, DeviceFacts, Evidence, Measurement, Session
 from edgebench.benchmark.measuring import Measurer
 from edgebench.benchmark.noise import load_noise
+from edgebench.benchmark.noise_record import NoiseFloor
 from edgebench.benchmark.placement import check_cores, chosen_cores, placement_note
 from edgebench.benchmark.request import BenchmarkRequest, check
 from edgebench.benchmark.stopping import Rounds, Until
@@ -63,19 +64,15 @@ def benchmark(
     check_cores(request.affinity)
     cool_down = parse_cool_down(request.cool_down) if request.cool_down else None
     device = open_device(request.device) if device is None else device
-    aliases, tags = known_as(device.uri)
+    aliases, tags = known_as(device.uri, request.device)
     with guarded(device.uri, request.device), _host(device, request, progress) as (host, notes):
         cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
-        noise = load_noise(user_folder(), measurer.facts.extra.get("fingerprint"))
+        known = replace(measurer.facts, aliases=aliases, tags=tags)
+        noise = load_noise(user_folder(), known.extra.get("fingerprint"))
         noted = (*notes, *placement_note(request.affinity, cores))
-        evidence = _Run(request, measurer, noted, rounds).evidence()
-    known = (
-        replace(m, device=replace(m.device, aliases=aliases, tags=tags), noise=noise)
-        for m in evidence.measurements
-    )
-    evidence = replace(evidence, measurements=tuple(known))
+        evidence = _Run(request, measurer, known, noise, noted, rounds).evidence()
     files.write_evidence(request.out, evidence)
     return evidence
 
@@ -122,8 +119,15 @@ class _Findings:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
+    """One measurement. facts: the device's, by all its names; the measurer's are those that sessions hang on.
+
+    noise: the device's noise floor, None where it was never measured.
+    """
+
     request: BenchmarkRequest
     measurer: Measurer
+    facts: DeviceFacts
+    noise: NoiseFloor | None
     notes: tuple[str, ...]
     rounds: Rounds | None = None
 
@@ -184,13 +188,14 @@ class _Run:
 
     def _measurement(self, finding: _Findings) -> Measurement:
         if finding.failure is not None:
-            return Measurement(finding.artifact, self.measurer.facts, failure=finding.failure)
+            return Measurement(finding.artifact, self.facts, failure=finding.failure, noise=self.noise)
         measured = Measurement(
             finding.artifact,
-            self.measurer.facts,
+            self.facts,
             sessions=tuple(finding.sessions),
             accuracy=finding.accuracy,
             workloads=finding.workloads,
+            noise=self.noise,
         )
         samples = files.load_samples(self.request.out, measured)
         medians = [

@@ -23,6 +23,7 @@ from edgebench.benchmark.importing import NamedLog, import_evidence
 from edgebench.benchmark.programs import deploy_executable, last_words
 from edgebench.benchmark.request import BenchmarkRequest, check
 from edgebench.benchmark.workloads.asked import WorkloadsAsked
+from edgebench.devices.inventory import known_as
 from edgebench.devices.quarantine import guarded
 from edgebench.devices.registry import open_device
 from edgebench.errors import ConfigError, DeviceFileError, DeviceTimeoutError, InputError, MeasurementError
@@ -78,10 +79,11 @@ def benchmark_by_tool(request: BenchmarkRequest, tool: Tool, *, progress: Progre
     check(request)
     _check_settings(request)
     device = open_device(request.device)
+    aliases, tags = known_as(device.uri, request.device)
     logs: list[NamedLog] = []
     failures: list[Measurement] = []
     with _workspace(device, request, progress) as workspace:
-        facts = device.facts()
+        facts = replace(device.facts(), aliases=aliases, tags=tags)
         there = workspace / tool.name
         deploy_executable(device, tool.program, there)
         for artifact, model in request.artifacts:

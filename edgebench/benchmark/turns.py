@@ -160,7 +160,7 @@ def _timed(measurer: Measurer, subjects: Sequence[Subject], index: int, started:
 def _job(measurer: Measurer, artifact: Artifact, model: Path, prefix: str) -> dict[str, Any]:
     group = grouping(artifact, measurer.request.data, largest=1)
     columns = calls(measurer.tensors(artifact, LATENCY_SAMPLES * group.batch), group)
-    job = measurer.subject(artifact, model, columns, prefix=prefix)
+    job = measurer.subject(artifact, model, columns, measurer.host.send_array, prefix=prefix)
     return {**job, **measurer.host.library(job["runtime"])}
 
 

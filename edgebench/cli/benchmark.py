@@ -95,5 +95,6 @@ def command(as_json: bool, quiet: bool, gates: Path | None, **options: Any) -> i
     failures = [f"{m.artifact.id}: {m.failure}" for m in evidence.measurements if m.failure]
     if failures:
         raise api.measurement_failed(failures)
-    is_open = any(result.answer is Answer.INCONCLUSIVE for one in verdict.artifacts for result in one.gates)
+    answers = [result.answer for one in verdict.artifacts for result in one.gates]
+    is_open = Answer.INCONCLUSIVE in answers or bool(verdict.unanswered)
     return Decision.INCONCLUSIVE.exit_code if evidence.looks is not None and is_open else 0

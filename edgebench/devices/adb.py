@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ class AdbTransport(RemoteTransport):
             return True
         forgotten = "not found" in said and _NETWORK_SERIAL.fullmatch(self.serial) is not None
         if forgotten:
-            run_process([self.adb, "connect", self.serial], timeout_s=SHORT_S)
+            _ask_server(self.adb, "connect", self.serial)
         return forgotten
 
     def _reasons(self) -> Sequence[Reason]:
@@ -154,15 +155,25 @@ def open_adb(uri: str) -> RemoteDevice:
 
 def attached_phones(adb: str) -> dict[str, str]:
     """Return the state of each attached phone by its serial, as `adb devices` tells. Raises DeviceError."""
-    try:
-        ended = run_process([adb, "devices"], timeout_s=SHORT_S)
-    except OSError as err:
-        raise DeviceError(f"{adb}: cannot be started ({err.strerror})") from err
+    ended = _ask_server(adb, "devices")
     if ended.returncode != 0:
         raise DeviceError(f"adb devices failed: {text(ended.stderr).strip()}", hint="adb start-server")
     lines = text(ended.stdout).partition("List of devices attached")[2].splitlines()
     rows = [line.split("\t") for line in lines if "\t" in line]
     return {row[0]: row[1].strip() for row in rows}
+
+
+def _ask_server(adb: str, *words: str) -> Ended:
+    """Return what adb says of its server, not of a phone. Raises DeviceError."""
+    try:
+        return run_process([adb, *words], timeout_s=SHORT_S)
+    except subprocess.TimeoutExpired as err:
+        raise DeviceError(
+            f"adb {' '.join(words)} did not end within {SHORT_S:g} s",
+            hint="its server hangs: adb kill-server ends it",
+        ) from err
+    except OSError as err:
+        raise DeviceError(f"{adb}: cannot be started ({err.strerror})") from err
 
 
 def find_adb() -> str:

@@ -94,9 +94,15 @@ def expand(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found.values())
 
 
-def known_as(uri: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names that the inventory has for a device, and its tags. Raises ConfigError."""
-    found = {name: entry for name, entry in load_inventory().items() if entry.uri == uri}
+def known_as(uri: str, asked: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names that the inventory has for a device, and its tags. Raises ConfigError.
+
+    uri: the device's own, which has no options, and a serial where the entry may leave it out. asked: by
+    which URI or name it was opened.
+    """
+    opened = resolve(asked)
+    known = load_inventory().items()
+    found = {name: entry for name, entry in known if entry.uri == opened or parse_uri(entry.uri).name == uri}
     tags = {tag for entry in found.values() for tag in entry.tags}
     return tuple(sorted(found)), tuple(sorted(tags))
 

@@ -22,6 +22,7 @@ from edgebench.storage import storage_errors, write_text
 if TYPE_CHECKING:
     import yaml
 
+_TEXT = "tag:yaml.org,2002:str"
 _NEW = "schema_version: 1\ndevices: {}\n"
 
 
@@ -93,15 +94,15 @@ def _write(path: Path, text: str, expected: Mapping[str, Entry]) -> None:
 def _with(text: str, name: str, entry: Entry) -> str:
     """Return the text with one more device at the end of its `devices`."""
     tags = f", tags: {_flow(list(entry.tags))}" if entry.tags else ""
-    value = f"{{uri: {_flow(entry.uri)}{tags}}}"
+    line = f"{_key(name)}: {{uri: {_flow(entry.uri)}{tags}}}"
     root = _root(text)
     devices = _value(root, "devices")
     if devices is None:
-        return _insert(text, root, f"devices: {{{name}: {value}}}")
+        return _insert(text, root, f"devices: {{{line}}}")
     if not devices.value and not root.flow_style:  # `devices: {}` becomes a block
         head, tail = text[: devices.start_mark.index], text[devices.end_mark.index :]
-        return f"{head.rstrip(' ')}\n  {name}: {value}{tail}"
-    return _insert(text, devices, f"{name}: {value}")
+        return f"{head.rstrip(' ')}\n  {line}{tail}"
+    return _insert(text, devices, line)
 
 
 def _insert(text: str, mapping: yaml.MappingNode, line: str) -> str:
@@ -153,6 +154,14 @@ def _end(node: yaml.Node) -> int:
         return int(node.end_mark.index)
     last = node.value[-1]
     return _end(last[1] if isinstance(last, tuple) else last)
+
+
+def _key(name: str) -> str:
+    """Return a name as YAML reads it for text: in quotes where it would be a number, a date or `null`."""
+    import yaml
+
+    plain = yaml.compose(name, Loader=yaml.SafeLoader)
+    return name if isinstance(plain, yaml.ScalarNode) and plain.tag == _TEXT else _flow(name)
 
 
 def _flow(value: str | list[str]) -> str:

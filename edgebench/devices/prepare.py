@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from edgebench.devices.process import started, text
 from edgebench.devices.remote_device import RemoteDevice
-from edgebench.devices.settings import HOLD, PATTERNS, RESTORE, Setting, wanted_settings
+from edgebench.devices.settings import (
+    HOLD,
+    MODE_PATTERNS,
+    PATTERNS,
+    RESTORE,
+    Setting,
+    known_mode,
+    wanted_settings,
+)
 from edgebench.devices.sysfs import read_files
 from edgebench.errors import DeviceError, StorageError
 from edgebench.progress import Progress
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 _RESTORE_S = 60.0
 _LEFT = "cannot be put back"
+_UNKNOWN_MODE = "not prepared: the power mode stays as it is: nvpmodel does not tell which one to put back"
 
 
 def journal_of(device: Device) -> PurePosixPath:
@@ -93,14 +102,16 @@ def prepared(
         if not alone:
             yield ("not prepared: another measurement here holds this machine's settings",)
             return
-        files = read_files(device, PATTERNS, keep=".", root=root)[0]
+        patterns = PATTERNS if power_mode is None else (*PATTERNS, *MODE_PATTERNS)
+        files = read_files(device, patterns, keep=".", root=root)[0]
         settings = wanted_settings(files, power_mode=power_mode)
+        left = (_UNKNOWN_MODE,) if power_mode is not None and not known_mode(files) else ()
         if not settings:
-            yield ("prepared: nothing to change",)
+            yield left or ("prepared: nothing to change",)
             return
         with _held(device, settings, root) as lines:
             said = _answers(lines)
-            yield tuple(_note(setting, said) for setting in settings)
+            yield (*left, *(_note(setting, said) for setting in settings))
             for line in put_back(device, root=root):
                 if _LEFT in line:
                     progress(f"{device.uri}: {line}")
@@ -130,7 +141,7 @@ def _held(device: Device, settings: Sequence[Setting], root: str) -> Iterator[It
     words = [word for s in settings for word in (s.kind, s.name, s.former, s.wanted)]
     argv = ["sh", "-c", HOLD, "sh", root, str(journal_of(device)), RESTORE, *words]
     if isinstance(device, RemoteDevice):
-        with device.transport.held(argv, step="preparing the device") as lines:
+        with device.held(argv, step="preparing the device") as lines:
             yield lines
         return
     with started(argv) as process:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -26,9 +27,6 @@ from edgebench.storage import arriving_path, sha256_path
 
 SHORT_S = 60.0
 """For commands that only look, move or remove."""
-
-HOLD_S = 86400.0
-"""The longest that a command is held."""
 
 SLOWEST_BYTES_PER_S = 1 << 18
 """A copy that is slower than this is taken for one that hangs."""
@@ -71,6 +69,17 @@ class Reason(NamedTuple):
     pattern: str
     message: str
     hint: str | None = None
+
+
+class Held(NamedTuple):
+    """A command that runs as long as a block does.
+
+    lines: what it says; each second that it says nothing gives an empty one. They raise DeviceError where
+    the link is lost. check: raises DeviceError where it has ended, the link's end being its own.
+    """
+
+    lines: Iterator[str]
+    check: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +153,13 @@ class RemoteTransport(ABC):
                 raise DeviceError(f"{self.uri}: {step}: it did not arrive as it was sent")
 
     @contextlib.contextmanager
-    def held(self, argv: Sequence[str], *, step: str) -> Iterator[Iterator[str]]:
-        """Yield the lines of a command that runs until the block ends, whichever way that is.
-
-        Each second that it says nothing gives an empty one. Raises DeviceError, out of the lines, where
-        the link is lost.
-        """
+    def held(self, argv: Sequence[str], *, step: str) -> Iterator[Held]:
+        """Yield a command that runs until the block ends, whichever way that is, or the link."""
         nonce = shell.new_nonce()
-        client = self._client(shell.watched(argv, nonce, timeout_s=HOLD_S))
+        client = self._client(shell.watched(argv, nonce, timeout_s=None))
         with started(client) as process:
             try:
-                yield self._lines(process, step)
+                yield Held(self._lines(process, step), partial(self._check_held, process, step))
             finally:
                 process.terminate()  # not its group: a connection that others share may be in it
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -173,8 +178,13 @@ class RemoteTransport(ABC):
                 break
             *lines, rest = (rest + data).split(b"\n")
             yield from (text(line).rstrip("\r") for line in lines)
-        said = process.stderr.read() if process.stderr else b""
-        raise self._lost(Ended(process.wait(), b"", said), step)
+        process.wait()
+        self._check_held(process, step)
+
+    def _check_held(self, process: subprocess.Popen[bytes], step: str) -> None:
+        if process.poll() is not None:
+            said = process.stderr.read() if process.stderr else b""
+            raise self._lost(Ended(process.returncode, b"", said), step)
 
     def sh(self, script: str, *arguments: object, timeout_s: float, step: str) -> Completed:
         """Run a POSIX shell script that finds its arguments from $1 on."""

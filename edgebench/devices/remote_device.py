@@ -12,7 +12,7 @@ from edgebench.devices.clusters import with_clusters
 from edgebench.devices.facts import ASK, as_facts, parse_answer
 from edgebench.devices.jobs import Jobs
 from edgebench.devices.lease import LEASE, await_turn, owner
-from edgebench.devices.remote import SHORT_S, RemoteTransport
+from edgebench.devices.remote import SHORT_S, Held, RemoteTransport
 from edgebench.devices.remote_cache import RemoteCache
 from edgebench.devices.transport import Completed
 from edgebench.devices.uri import DeviceUri, check_options
@@ -38,7 +38,7 @@ class RemoteDevice:
     named_python: str | None = None
     folder: PurePosixPath | None = None
     _cache: RemoteCache | None = field(default=None, init=False)
-    _held: bool = field(default=False, init=False)
+    _held: list[Held] = field(default_factory=list, init=False)
     _jobs: Jobs | None = field(default=None, init=False)
     _python: str | None = field(default=None, init=False)
 
@@ -75,26 +75,38 @@ class RemoteDevice:
         lock = self.cache().root / "lock"
         argv = ["sh", "-c", LEASE, "sh", str(lock), owner()]
         self.run(["true"], timeout_s=SHORT_S)  # a phone that comes back from a cut is awaited here
-        with self.transport.held(argv, step="waiting for the device") as lines:
+        with self.held(argv, step="holding the device") as lines:
             await_turn(lines, self.uri, progress, wait_s)
-            self._held = True
+            yield
+
+    @contextlib.contextmanager
+    def held(self, argv: Sequence[str], *, step: str) -> Iterator[Iterator[str]]:
+        """Yield the lines of a command that must run as long as the block does.
+
+        Where it ended before, the machine may be another's, or what it holds has gone back: `run` and
+        `run_job` raise DeviceError then.
+        """
+        with self.transport.held(argv, step=step) as held:
+            self._held.append(held)
             try:
-                yield
+                yield held.lines
             finally:
-                self._held = False
+                self._held.remove(held)
 
     def clear(self, workspace: PurePosixPath) -> None:
         """Remove a workspace, if the machine still answers; else a later run's end removes it."""
         with contextlib.suppress(DeviceError):
-            self.cache().clear(workspace, alone=self._held)
+            self.cache().clear(workspace, alone=self._is_alone())
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Completed:
         """Run a command to its end, as `Transport` says."""
-        return self.transport.run(argv, timeout_s=timeout_s, stdin=stdin)
+        with self._holding():
+            return self.transport.run(argv, timeout_s=timeout_s, stdin=stdin)
 
     def run_job(self, argv: Sequence[str], workspace: PurePosixPath, *, timeout_s: float) -> Completed:
         """Run a command that outlives the link, or give the end that it had; see `Device`."""
-        return self.jobs().run(argv, workspace, timeout_s=timeout_s)
+        with self._holding():
+            return self.jobs().run(argv, workspace, timeout_s=timeout_s)
 
     def push(self, local: Path, remote: PurePosixPath) -> None:
         """Copy a file to the machine, whole or not at all."""
@@ -115,6 +127,24 @@ class RemoteDevice:
         if self._jobs is None:
             self._jobs = Jobs(self.transport, self.cache().root / "lock.job")
         return self._jobs
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Raise DeviceError, before the block or after it, where a command that is held has ended."""
+        self._check_held()
+        yield
+        self._check_held()
+
+    def _is_alone(self) -> bool:
+        """Return whether the machine is held, and still is."""
+        with contextlib.suppress(DeviceError):
+            self._check_held()
+            return bool(self._held)
+        return False
+
+    def _check_held(self) -> None:
+        for held in self._held:
+            held.check()
 
     def _find_python(self) -> str:
         own = str(launcher(self.cache().root))

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from edgebench.devices.sysfs import SysFiles
 
 POLICIES = "sys/devices/system/cpu/cpufreq/policy*"
-_CLOCKS, _MODE = "$ command -v jetson_clocks", "$ nvpmodel -q"
+_CLOCKS = "$ command -v jetson_clocks"
+MODE_PATTERNS = ("$ sudo -n nvpmodel -q", "$ nvpmodel -q")
+"""A Jetson's power mode, as root is told it, or else this user."""
 _AWAKE = "stay_on_while_plugged_in"
 _STAY_AWAKE = f"$ settings get global {_AWAKE}"
 _ANY_POWER = "7"  # charger, USB, wireless: the sum of their bits
@@ -22,7 +24,6 @@ PATTERNS = (
     f"{POLICIES}/scaling_available_governors",
     f"{POLICIES}/affected_cpus",
     _CLOCKS,
-    _MODE,
     _STAY_AWAKE,
 )
 
@@ -53,13 +54,13 @@ class Setting:
 def wanted_settings(files: SysFiles, *, power_mode: int | None = None) -> tuple[Setting, ...]:
     """Return what is to be changed on a machine: what is as it should be already is left out.
 
-    power_mode: the number of a Jetson's mode; it comes first, for it decides what the others may be.
+    power_mode: the number of a Jetson's mode; it comes first, for it decides what the others may be. Where
+    the machine does not tell its mode it stays as it is, for it could not be put back.
     """
     found = []
-    told = files.lines.get(_MODE, ())
-    former = told[-1] if told and told[-1].isdigit() else ""
-    if power_mode is not None and former != str(power_mode):
-        found.append(Setting(Kind.MODE, "nvpmodel", former or "unknown", str(power_mode), "power mode"))
+    former = known_mode(files)
+    if power_mode is not None and former not in ("", str(power_mode)):
+        found.append(Setting(Kind.MODE, "nvpmodel", former, str(power_mode), "power mode"))
     if files.text(_CLOCKS):  # before the governors, for it keeps what it finds of them
         found.append(Setting(Kind.CLOCKS, "jetson_clocks", "as it was", "at its highest", "Jetson's clock"))
     for path in files.paths(f"{POLICIES}/scaling_governor"):
@@ -75,15 +76,25 @@ def wanted_settings(files: SysFiles, *, power_mode: int | None = None) -> tuple[
     return tuple(found)
 
 
+def known_mode(files: SysFiles) -> str:
+    """Return the number of a Jetson's power mode; empty where the machine does not tell it.
+
+    nvpmodel prints it in a line of its own, and errors after it where the user is not root.
+    """
+    told = (line for pattern in MODE_PATTERNS for line in reversed(files.lines.get(pattern, ())))
+    return next((line for line in told if line.isdigit()), "")
+
+
 # What both scripts know: `set_one kind name value` writes one setting, by sudo where this user may not and
 # sudo asks for nothing. $store: where jetson_clocks keeps what it found.
 _SET = r"""PATH=$PATH:/usr/sbin:/sbin:/system/bin
 put() { { echo "$2" >"$1"; } 2>/dev/null || echo "$2" | sudo -n tee "$1" >/dev/null 2>&1; }
+mode() { { sudo -n nvpmodel -q || nvpmodel -q; } </dev/null 2>/dev/null | grep -x '[0-9]*' | tail -n 1; }
 root_run() { "$@" </dev/null >/dev/null 2>&1 || sudo -n "$@" </dev/null >/dev/null 2>&1; }
 set_one() {
   case $1 in
     file) put "$2" "$3" && [ "$(cat "$2")" = "$3" ];;
-    mode) [ "$3" = unknown ] || { root_run nvpmodel -m "$3" && nvpmodel -q </dev/null | grep -qx "$3"; };;
+    mode) root_run nvpmodel -m "$3" && [ "$(mode)" = "$3" ];;
     global) if [ "$3" = null ]; then settings delete global "$2" >/dev/null
       else settings put global "$2" "$3"; fi </dev/null;;
     clocks) if [ "$4" ]; then # it asks before it writes over a file, and gets no answer here

@@ -7,8 +7,9 @@ parts its output from what a login shell's files print on the way.
 
 The command runs in a session of its own. Beside it a watch waits for the end of standard input, which is
 the end of the client, of its host or of the link, and for a deadline, in case that the link hangs without
-an end; either kills the command with all that it has started. Needs a POSIX shell, cat and sleep; setsid,
-where it is there (coreutils' neighbours, toybox and busybox have it), lets the kill reach grandchildren.
+an end; a command that is held has none. Either kills the command with all that it has started. Needs a
+POSIX shell, cat and sleep; setsid, where it is there (coreutils' neighbours, toybox and busybox have it),
+lets the kill reach grandchildren.
 """
 
 from __future__ import annotations
@@ -51,14 +52,18 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
-def watched(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
-    """Return one line of shell that runs a command, its standard input held open by the client."""
+def watched(argv: Sequence[str], nonce: str, *, timeout_s: float | None) -> str:
+    """Return one line of shell that runs a command, its standard input held open by the client.
+
+    timeout_s: None for a command that has no deadline, and ends with that input.
+    """
     return f"echo {_MARK}:{nonce}; {watched_file(argv, nonce, timeout_s=timeout_s)}"
 
 
-def watched_file(argv: Sequence[str], nonce: str, *, timeout_s: float) -> str:
+def watched_file(argv: Sequence[str], nonce: str, *, timeout_s: float | None) -> str:
     """Return such a line without the mark at the beginning, for an output whose size is known."""
-    watch = f"({_expire(timeout_s)}) & cat; kill -9 -$c || kill -9 $c; kill -9 0"
+    deadline = "" if timeout_s is None else f"({_expire(timeout_s)}) & "
+    watch = f"{deadline}cat; kill -9 -$c || kill -9 $c; kill -9 0"
     return _line(argv, watch=watch, watched_stdin="<&3", nonce=nonce)
 
 

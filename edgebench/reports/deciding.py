@@ -13,6 +13,7 @@ from edgebench.reports.gates import RELATIVE, Gate
 from edgebench.reports.judge import judge
 from edgebench.reports.quantities import OF_WORKLOADS
 from edgebench.reports.verdict import Answer, GateResult, Settler, Verdict
+from edgebench.reports.words import OTHER_DEVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Decider:
 def outlook(verdict: Verdict, within: float | None = None) -> Outlook:
     """Return the verdict's open gates in words, with the artifact and what would settle them. Pure."""
     waiting: list[str] = []
-    stuck: list[str] = []
+    stuck = [f"{gate} (needed: {OTHER_DEVICE})" for gate in verdict.unanswered]
     wide = False
     for artifact in verdict.artifacts:
         for result in artifact.gates:

@@ -99,9 +99,10 @@ class Gate:
 
     def covers(self, measurement: Measurement) -> bool:
         """Return whether the gate is about this artifact on this device."""
-        return self.matches(measurement.artifact) and self._is_at(measurement.device)
+        return self.matches(measurement.artifact) and self.is_at(measurement.device)
 
-    def _is_at(self, device: DeviceFacts) -> bool:
+    def is_at(self, device: DeviceFacts) -> bool:
+        """Return whether the gate is about this device, by its address, a name or a tag of it."""
         names = (device.uri, device.name, *device.aliases)
         return not self.devices or any(
             pattern.removeprefix(TAG) in device.tags

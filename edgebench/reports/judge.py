@@ -53,8 +53,8 @@ def judge(
     """Return the decision on every artifact and on the run.
 
     samples, answers: by artifact id and device URI. The run is GO where every judged artifact is GO,
-    NO-GO where one is NO-GO, else INCONCLUSIVE. Raises ConfigError where no gate applies to any
-    artifact, or a pattern matches none.
+    NO-GO where one is NO-GO, else INCONCLUSIVE, also where a gate is about devices alone that were not
+    measured. Raises ConfigError where no gate applies to any artifact, or a pattern matches none.
     """
     found = subjects(evidence, samples, answers)
     check_gates_fit(gates, found)
@@ -70,16 +70,20 @@ def judge(
             f"no gate applies to any artifact: {'; '.join(map(str, gates)) or 'there are no gates'}",
             hint=f"the run's artifacts: {names}",
         )
+    unanswered = tuple(
+        str(gate) for gate in gates if not any(gate.is_at(s.measurement.device) for s in found)
+    )
     criteria = tuple(str(gate) for gate in gates)
     declaration = hold_against(evidence.criteria, gates)
     return Verdict(
-        decision=_together([verdict.decision for verdict in judged]),
+        decision=_together([*(one.decision for one in judged), *(Decision.INCONCLUSIVE for _ in unanswered)]),
         artifacts=judged,
         criteria=criteria,
         criteria_sha256=criteria_sha256(criteria),
         notes=(*_notes(found, gates, judged), *declaration_notes(declaration, evidence.looks)),
         declaration=declaration,
         environment=dict(evidence.environment),
+        unanswered=unanswered,
     )
 
 

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass, field
 
 SCHEMA = 2
-"""1: the first. 2: whether the criteria were declared before the measurement; what settles an open gate."""
+"""1: the first. 2: whether the criteria were declared before the measurement; what settles an open gate;
+gates whose devices were not measured."""
 
 
 class Answer(enum.StrEnum):
@@ -106,7 +107,8 @@ class ArtifactVerdict:
 class Verdict:
     """The decision on a run. criteria: the gates in their order. criteria_sha256: of them in canonical form.
 
-    declaration: whether they are those that were written down before the measurement.
+    declaration: whether they are those that were written down before the measurement. unanswered: the gates
+    that are about other devices than those that were measured.
     """
 
     decision: Decision
@@ -117,3 +119,4 @@ class Verdict:
     declaration: Declaration = field(default_factory=Declaration)
     schema: int = SCHEMA
     environment: dict[str, str] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 
@@ -12,6 +12,9 @@ _UNPRINTABLE = re.compile(
 )
 SYMBOLS = {"GO": "✓", "PASS": "✓", "NO-GO": "✗", "FAIL": "✗", "INCONCLUSIVE": "?"}
 """A sign for each answer and decision, so that nothing rests on colour."""
+
+OTHER_DEVICE = "a measurement on a device that it names"
+"""What would settle a gate whose devices were not measured."""
 
 
 def printable(text: object) -> str:
@@ -35,6 +38,8 @@ def headline(verdict: Verdict) -> str:
         gates = sum(len(artifact.gates) for artifact in verdict.artifacts)
         return f"{_all(gates, 'gate')} on {_plural(count, 'artifact')}, each at the confidence it asks for."
     blamed = [a for a in verdict.artifacts if a.decision is verdict.decision]
+    if not blamed:
+        return f"{_none_measured(verdict.unanswered)}."
     kind = Answer.FAIL if verdict.decision is Decision.NO_GO else Answer.INCONCLUSIVE
     verb = ("fails", "fail") if verdict.decision is Decision.NO_GO else ("is undecided", "are undecided")
     first = blamed[0]
@@ -66,6 +71,11 @@ def wanting(verdict: Verdict) -> tuple[GateResult, ...]:
 def join(parts: Iterable[object], separator: str = ", ") -> str:
     """Return the parts' texts with a separator, or – where there are none."""
     return separator.join(map(str, parts)) or "–"
+
+
+def _none_measured(unanswered: Sequence[str]) -> str:
+    more = f" (and {_plural(len(unanswered) - 1, 'other gate')})" if len(unanswered) > 1 else ""
+    return f"No device was measured that the gate {unanswered[0]} names{more}"
 
 
 def _because(artifact: ArtifactVerdict, kind: Answer) -> str:

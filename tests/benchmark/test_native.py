@@ -23,6 +23,7 @@ from onnx import TensorProto, helper
 
 from edgebench.benchmark.agent_run import AgentResult, decode_result
 from edgebench.benchmark.native.build import Compiler, Target, build, find_compiler
+from edgebench.benchmark.native.bundle import Bundle
 from edgebench.benchmark.native.libraries import installed_library
 from edgebench.benchmark.programs import AGENT
 from edgebench.errors import ConfigError
@@ -393,6 +394,18 @@ def test_a_compiler_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match=r"cc does not build the native runner: x\.c:1: error: no"):
         build(HERE)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("asked", ["--version", "-print-file-name=*"])
+def test_a_compiler_that_hangs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    """A compiler that does not answer is one line, whatever it was asked."""
+    hangs = tmp_path / "cc"
+    hangs.write_text(f'#!/bin/sh\ncase "$1" in {asked}) sleep 60;; *) echo "slow 1.0";; esac\n')
+    hangs.chmod(0o755)
+    monkeypatch.setenv("CC", str(hangs))
+    monkeypatch.setattr("edgebench.benchmark.native.build._BUILD_S", 1.0)
+    with pytest.raises(ConfigError, match=f"^{hangs} did not end within 1 s"):
+        Bundle(HERE, tmp_path, "").c_library()
 
 
 def test_the_ndk_compiles_for_android(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

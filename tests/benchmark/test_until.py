@@ -88,3 +88,24 @@ def test_a_changed_model_cannot_go_on(tmp_path: Path, linear: Callable[..., obje
     other = replace(artifact, sha256="ab" * 32)
     with pytest.raises(ConfigError, match=r"the file linear\.fp32\.onnx was"):
         benchmark(request(tmp_path, (other, path)), until=Until(decide, 1.0, first), progress=silent)
+
+
+def test_each_look_knows_the_device_by_its_names_and_tags(
+    tmp_path: Path, linear: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate for a tag is open at every look; a device that was renamed meanwhile keeps its sessions."""
+    monkeypatch.chdir(tmp_path)
+    inventory, out = tmp_path / "devices.yaml", tmp_path / "run"
+    inventory.write_text('devices: {desk: {uri: "local:cpu", tags: [lab]}}')
+    decide = undisturbed(out, "memory <= 1kB at tag:lab", "size <= 1MB")
+    first = benchmark(request(out, linear()), until=Until(decide, 0.0))
+    assert first.looks is not None
+    assert first.looks.stop is Stop.TIME
+    assert [text.partition(" of ")[0] for text in first.looks.waiting] == ["memory <= 1kB at tag:lab"]
+    inventory.write_text('devices: {bench: {uri: "local:cpu", tags: [lab]}}')
+    second = benchmark(request(out, linear()), until=Until(decide, 600.0, earlier=first))
+    (before,), (after,) = first.measurements, second.measurements
+    assert (before.device.aliases, after.device.aliases) == (("desk",), ("bench",))
+    assert after.sessions[:1] == before.sessions
+    assert second.looks is not None
+    assert second.looks.stop is Stop.DECIDED

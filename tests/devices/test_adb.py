@@ -159,3 +159,29 @@ def test_adb_of_the_android_sdk_is_preferred(monkeypatch: pytest.MonkeyPatch, tm
     (tools / "adb").chmod(0o755)
     monkeypatch.setenv("ANDROID_HOME", str(tmp_path))
     assert opened("adb://SERIAL").adb == str(tools / "adb")
+
+
+HANGS = """case $* in
+devices|connect*) sleep 60;;
+*) echo "error: device '$2' not found" >&2; exit 1;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("uri", "step"),
+    [("adb://", "adb devices"), ("adb://127.0.0.1:9", r"adb connect 127\.0\.0\.1:9")],
+)
+def test_a_server_that_hangs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, step: str
+) -> None:
+    """Where adb's server does not answer the call and its own limit are named, whatever step waits for it."""
+    sdk = tmp_path / "sdk" / "platform-tools"
+    sdk.mkdir(parents=True)
+    (sdk / "adb").write_text(f"#!/bin/sh\n{HANGS}\n")
+    (sdk / "adb").chmod(0o755)
+    monkeypatch.setenv("ANDROID_HOME", str(tmp_path / "sdk"))
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    monkeypatch.setattr("edgebench.devices.adb.SHORT_S", 1.0)
+    with pytest.raises(DeviceError, match=f"^{step} did not end within 1 s") as refused:
+        says(opened(uri))
+    assert "adb kill-server" in str(refused.value.hint)

@@ -20,6 +20,12 @@ devices:
   orin-1: {uri: "ssh://nvidia@10.0.0.7", tags: [jetson, lab]}
   pi: {uri: "ssh://pi@10.0.0.8", tags: [lab]}
 """
+WITH_MORE = """
+devices:
+  venv: {uri: "ssh://pi@10.0.0.9?python=/opt/venv/bin/python3", tags: [lab]}
+  data: {uri: "ssh://pi@10.0.0.9?cache=/data", tags: [large]}
+  phone: {uri: "adb://", tags: [pixel]}
+"""
 
 
 @pytest.fixture
@@ -55,8 +61,24 @@ def test_a_tag_stands_for_the_one_device_that_has_it() -> None:
 @pytest.mark.usefixtures("inventory")
 def test_a_device_is_known_by_its_names_and_tags() -> None:
     """What the inventory calls an address, and its tags, which gates may name; nothing for a stranger."""
-    assert known_as("ssh://nvidia@10.0.0.7") == (("orin-1",), ("jetson", "lab"))
-    assert known_as("local:cpu") == ((), ())
+    address = "ssh://nvidia@10.0.0.7"
+    assert known_as(address, "orin-1") == (("orin-1",), ("jetson", "lab"))
+    assert known_as(address, f"{address}?python=python3") == (("orin-1",), ("jetson", "lab"))
+    assert known_as("local:cpu", "local:cpu") == ((), ())
+
+
+def test_options_and_an_open_serial_hide_no_name(inventory: Path) -> None:
+    """An entry with options, or without the serial that its phone has, is known by its name and tags.
+
+    Two entries of one machine are both its names.
+    """
+    (inventory / "devices.yaml").write_text(WITH_MORE)
+    known = (("data", "venv"), ("lab", "large"))
+    assert known_as(open_device("venv").uri, "venv") == known
+    assert known_as("ssh://pi@10.0.0.9", "ssh://pi@10.0.0.9") == known
+    for asked in ("phone", "tag:pixel", "adb://"):
+        assert known_as("adb://1A2B3C", asked) == (("phone",), ("pixel",))
+    assert known_as("adb://1A2B3C", "adb://1A2B3C") == ((), ())
 
 
 @pytest.mark.usefixtures("inventory")

@@ -66,6 +66,19 @@ def test_what_was_added_and_removed_leaves_the_rest(project: Path, form: str) ->
         assert name not in load_inventory()
 
 
+@pytest.mark.parametrize("name", ["42", "1.5", "1e3", "0x1F", "null", "true", "no", "2024-99-99", "1_000"])
+@pytest.mark.parametrize("form", ["absent", "comments", "one line"])
+def test_a_name_that_yaml_takes_for_something_else(project: Path, form: str, name: str) -> None:
+    """A number, a date or a word of YAML's is a name like any other, and reads back as it was written."""
+    text = FORMS[form]
+    if text is not None:
+        (project / "devices.yaml").write_text(text)
+    api.add_device(name, "ssh://pi@x", project=True)
+    assert load_inventory()[name].uri == "ssh://pi@x"
+    api.remove_device(name)
+    assert name not in load_inventory()
+
+
 def test_lines_of_others_are_not_touched(project: Path) -> None:
     """A file with comments is the same, byte for byte, after a device was added and removed."""
     path = project / "devices.yaml"

@@ -14,9 +14,12 @@ import pytest
 from devices.conftest import LinkedBench
 from processes import processes_of, wait_until
 
+from edgebench.benchmark.agent_run import AgentHost
+from edgebench.benchmark.conducting import conduct
+from edgebench.benchmark.programs import Program
 from edgebench.devices.remote import RemoteTransport
 from edgebench.devices.remote_device import RemoteDevice
-from edgebench.errors import DeviceBusyError, DeviceError, DeviceTimeoutError
+from edgebench.errors import DeviceBusyError, DeviceError, DeviceTimeoutError, MeasurementError
 from edgebench.progress import silent
 
 SLOW = 'echo begun >>"$1/times"; sleep 2; echo "it $((1 + 1))"; exit 7'
@@ -112,6 +115,33 @@ def test_other_words_and_other_content_are_another_job(linked: LinkedBench) -> N
         )
         count = (linked.seen / "n").read_text().count("\n")
     assert count == 3
+
+
+def by_the_agent(host: AgentHost) -> object:
+    """Run a job that answers."""
+    return host.run({"mode": "accuracy", "runtime": "onnxruntime"}, "job", timeout_s=30)
+
+
+def by_the_conductor(host: AgentHost) -> object:
+    """Run a job that times."""
+    return conduct(host, [{}], calls=1, max_s=1.0, seed="")
+
+
+@pytest.mark.parametrize("run", [by_the_agent, by_the_conductor])
+def test_another_agent_or_runtime_is_another_job(
+    linked: LinkedBench, run: Callable[[AgentHost], object]
+) -> None:
+    """The end that a job had under other files of the agent, or other packages, is not taken."""
+    workspace = device(linked).workspace(linked.seen)
+    words = ("sh", "-c", 'echo >>"$0"', f"{linked.folder}/n")
+    counts = []
+    for sha256, version in (("old", "1"), ("old", "1"), ("new", "1"), ("new", "2")):
+        program = Program(words, words, {"onnxruntime": version}, sha256)
+        host = AgentHost(device(linked), workspace, linked.seen, program)
+        with pytest.raises(MeasurementError, match="the agent gave no result"):
+            run(host)
+        counts.append((linked.seen / "n").read_text().count("\n"))
+    assert counts == [1, 1, 2, 3]
 
 
 def test_at_its_limit_all_of_a_job_ends(linked: LinkedBench) -> None:

@@ -6,11 +6,12 @@ import getpass
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 from devices.conftest import LinkedBench
 from devices.ssh_server import SshServer
-from processes import processes_of, wait_until
+from processes import processes_of, running_in, wait_until
 
 from edgebench.devices.registry import open_device
 from edgebench.devices.remote import RemoteTransport
@@ -85,6 +86,33 @@ def test_a_lost_link_frees_the_device(linked: LinkedBench) -> None:
         linked.link.cut()
         with waiting(linked) as (_, has_it):
             assert has_it.wait(30)
+
+
+def test_a_lease_that_was_lost_ends_the_measurement(linked: LinkedBench) -> None:
+    """After a short cut between two jobs neither a command nor a job is taken for one that has the device."""
+    there = device(linked)
+    with there.lease(silent):
+        workspace = there.workspace(linked.seen)
+        assert there.run_job(["true"], workspace, timeout_s=30).returncode == 0
+        linked.link.cut()
+        for measure in (there.run, partial(there.run_job, workspace=workspace)):
+            with pytest.raises(DeviceError, match="holding the device: the link broke off") as lost:
+                measure(["true"], timeout_s=30)
+            assert lost.value.message.startswith(f"{linked.transport.uri}: ")
+    assert there.run(["true"], timeout_s=30).returncode == 0
+
+
+def test_a_lease_that_is_lost_in_a_job_ends_the_measurement(linked: LinkedBench) -> None:
+    """A job that ended while the lease was lost is not the measurement of one who had the device."""
+    there = device(linked)
+    with there.lease(silent):
+        workspace = there.workspace(linked.seen)
+        running = running_in(linked.seen).items()
+        holding = [str(pid) for pid, line in running if line.startswith("sh -c umask")]
+        assert holding
+        job = ["sh", "-c", 'kill -9 "$@"; sleep 1', "sh", *holding]
+        with pytest.raises(DeviceError, match="holding the device"):
+            there.run_job(job, workspace, timeout_s=30)
 
 
 def test_a_device_that_does_not_answer_is_not_held(over_ssh: SshServer) -> None:

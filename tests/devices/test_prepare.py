@@ -79,6 +79,16 @@ def test_a_cut_link_puts_everything_back(linked: LinkedBench) -> None:
     assert wait_until(lambda: not processes_of(linked.seen)), processes_of(linked.seen)
 
 
+def test_a_cut_link_between_jobs_is_told(linked: LinkedBench) -> None:
+    """A machine that has put everything back is not measured as a prepared one."""
+    device, root = _device(linked), linked.seen / "root"
+    policies(root, CLUSTERS, governor="schedutil")
+    with contextlib.suppress(DeviceError), prepared(device, silent, root=str(root)):
+        linked.link.cut()
+        with pytest.raises(DeviceError, match="preparing the device: the link broke off"):
+            device.run(["true"], timeout_s=30)
+
+
 HOST = """
 import sys, time
 from edgebench.devices.local import LocalDevice
@@ -196,6 +206,40 @@ def test_a_jetsons_mode_and_clocks(
         assert _values([mode / "mode", clocks]) == [inside, "highest"]
         assert ("not prepared: power mode stays 2" in notes[0]) is (inside == "2")
     assert _values([mode / "mode", clocks]) == ["2", "moving"]
+
+
+ERRORS = "\necho 'NVPM ERROR: Error opening /sys/kernel/nvpmodel_emc_cap/emc_iso_cap: 13'"
+
+
+def test_a_mode_is_known_with_errors_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nvpmodel prints to who is not root: the number is found among it, and put back afterwards."""
+    tool(tmp_path, monkeypatch, "nvpmodel", NVPMODEL + ERRORS)
+    mode = write(tmp_path / "tools", {"mode": 1}) / "mode"
+    with prepared(LocalDevice(), silent, power_mode=0, root=str(tmp_path)) as notes:
+        assert notes == ("prepared: power mode 0 (was 1)",)
+        assert _values([mode]) == ["0"]
+    assert _values([mode]) == ["1"]
+
+
+def test_a_mode_that_is_not_told_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody says which mode to put back it stays, which is said; the others are set."""
+    tool(tmp_path, monkeypatch, "nvpmodel", NVPMODEL.replace("; cat mode;;", ERRORS + ";;"))
+    mode = write(tmp_path / "tools", {"mode": 1}) / "mode"
+    policies(tmp_path, CLUSTERS, governor="schedutil")
+    with prepared(LocalDevice(), silent, power_mode=0, root=str(tmp_path)) as notes:
+        said = "nvpmodel does not tell which one to put back"
+        assert notes == (f"not prepared: the power mode stays as it is: {said}", *GOVERNED)
+        assert _values([mode]) == ["1"]
+
+
+def test_only_root_is_told_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this user may not even ask for the mode, sudo does that too."""
+    tool(tmp_path, monkeypatch, "nvpmodel", '[ "$ROOT" ] || exit 1\n' + NVPMODEL)
+    tool(tmp_path, monkeypatch, "sudo", '[ "$1" = -n ] || exit 1\nshift\nROOT=1 exec "$@"')
+    mode = write(tmp_path / "tools", {"mode": 2}) / "mode"
+    with prepared(LocalDevice(), silent, power_mode=0, root=str(tmp_path)) as notes:
+        assert notes == ("prepared: power mode 0 (was 2)",)
+    assert _values([mode]) == ["2"]
 
 
 def test_sudo_without_a_password_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from models.small_onnx import save_classifier
 from processes import broken_off, edgebench, kill_parent, processes_of, wait_until
 
 from edgebench import api
+from edgebench.benchmark import measuring
 from edgebench.benchmark.evidence_files import load_answers, load_samples
 from edgebench.devices.local import LocalDevice
 from edgebench.devices.registry import open_device
@@ -164,6 +165,23 @@ def test_who_holds_the_device_removes_the_parts_of_broken_runs(far: Far, tmp_pat
     with device.lease(silent):
         device.clear(device.workspace(tmp_path))
     assert not part.exists()
+
+
+@OVER_BOTH
+def test_data_too_large_to_keep_pass_through(
+    far: Far, model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the data nothing stays there but what the calls are timed on; the answers are the same."""
+    near = api.benchmark([model], data=str(data), sessions=1, calls=30, out=tmp_path / "near")
+    monkeypatch.setattr(measuring, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(measuring, "KEPT_BYTES", 1)
+    ours = api.benchmark(
+        [model], device=far.name, data=str(data), sessions=1, calls=30, out=tmp_path / "ours"
+    )
+    (measured,), (local,) = api.read_evidence(ours).measurements, api.read_evidence(near).measurements
+    np.testing.assert_array_equal(load_answers(ours, measured).logits, load_answers(near, local).logits)
+    inputs = [path for path in files_there(tmp_path) if path.read_bytes().startswith(b"\x93NUMPY")]
+    assert len(inputs) == 1
 
 
 def test_an_interpreter_that_is_not_there_is_named(there: str, model: Path, tmp_path: Path) -> None:

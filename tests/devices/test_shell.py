@@ -47,11 +47,15 @@ def test_an_ordinary_end_leaves_no_watch(shell: list[str]) -> None:
     assert wait_until(lambda: not sleepers("7133"))
 
 
-def test_the_end_of_input_kills_what_runs(shell: list[str]) -> None:
-    """Where standard input ends, the command ends, with what it has started, within a second."""
+@pytest.mark.parametrize("timeout_s", [7123, None])
+def test_the_end_of_input_kills_what_runs(shell: list[str], timeout_s: float | None) -> None:
+    """Where standard input ends, the command ends, with what it has started, within a second.
+
+    Also where it is held without a deadline.
+    """
     nonce = new_nonce()
     script = "trap '' HUP TERM INT; sleep 7201 & sleep 7201; wait"
-    with start(shell, watched(["sh", "-c", script], nonce, timeout_s=7123)) as process:
+    with start(shell, watched(["sh", "-c", script], nonce, timeout_s=timeout_s)) as process:
         assert wait_until(lambda: len(sleepers("7201")) == 2)
         assert process.stdin is not None
         process.stdin.close()

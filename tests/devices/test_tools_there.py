@@ -17,6 +17,7 @@ from processes import edgebench
 from edgebench import api
 from edgebench.benchmark.evidence_files import load_samples
 from edgebench.errors import ConfigError
+from edgebench.reports.verdict import Decision
 
 MODEL_LOG = """Num threads: [1]
 Initialized session in 12.5ms.
@@ -83,6 +84,21 @@ def test_perf_test_gives_single_timings(there: str, tmp_path: Path) -> None:
     assert samples.latency_ns.size + samples.warmup_ns.size == 40
     assert samples.latency_ns.min() >= 1_000_000
     assert second.failure == "onnxruntime_perf_test does not run tflite files"
+
+
+def test_gates_find_the_device_by_its_names_and_tags(
+    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate for a tag of the inventory is judged on what a tool measured, and fails there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devices.yaml").write_text(f'devices: {{pi: {{uri: "{there}", tags: [lab]}}}}')
+    tool = program(tmp_path / "perf", PERF_TEST)
+    (tmp_path / "g.yaml").write_text("- size <= 10MB\n- p50 <= 1us at tag:lab\n")
+    settings = {"runner": f"onnxruntime_perf_test={tool}", "calls": 40, "gates": tmp_path / "g.yaml"}
+    run = api.benchmark([save_classifier(tmp_path / "m.onnx")], device="pi", **settings, out=tmp_path / "run")
+    device = api.read_evidence(run).measurements[0].device
+    assert (device.aliases, device.tags) == (("pi",), ("lab",))
+    assert api.report(run).decision is Decision.NO_GO
 
 
 @pytest.mark.parametrize("there", ["adb"], indirect=True)

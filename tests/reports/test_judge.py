@@ -14,6 +14,7 @@ from edgebench.errors import ConfigError
 from edgebench.reports.gate_words import DEFAULT_GATES, parse_gate
 from edgebench.reports.judge import judge
 from edgebench.reports.verdict import Answer, Decision, GateResult, Verdict
+from edgebench.reports.words import headline
 
 FP32 = artifact("net", Precision.FP32, Format.ONNX, 4_000_000)
 INT8 = artifact("net", Precision.W8A8, Format.ONNX, 1_000_000)
@@ -142,6 +143,18 @@ def test_the_baseline_is_not_held_against_itself() -> None:
     assert [result.gate for result in baseline.gates] == ["size <= 10MB"]
     alone = Builder().add(FP32, latencies(1), answers(50)).run()
     assert "gate `drop <= 2pp` applied to no artifact" in verdict(alone, "drop <= 2pp", "p99 <= 5ms").notes
+
+
+def test_a_gate_for_devices_that_were_not_measured_has_not_passed() -> None:
+    """Its run is no GO, with the gate in the headline; NO-GO stays NO-GO."""
+    found = verdict(one(latencies(10)), "size <= 10MB", "p99 <= 50ms at tag:lba", "p50 <= 1s at bench-*")
+    assert found.decision is Decision.INCONCLUSIVE
+    assert [a.decision for a in found.artifacts] == [Decision.GO]
+    assert found.unanswered == ("p99 <= 50ms at tag:lba",)
+    assert headline(found) == "No device was measured that the gate p99 <= 50ms at tag:lba names."
+    assert "gate `p99 <= 50ms at tag:lba` applied to no artifact" in found.notes
+    assert verdict(one(latencies(10)), "size <= 1kB", "p99 <= 50ms at pi").decision is Decision.NO_GO
+    assert verdict(one(latencies(10)), "size <= 10MB", "p99 <= 50ms at pi, local:*").decision is Decision.GO
 
 
 @pytest.mark.parametrize(

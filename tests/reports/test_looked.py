@@ -96,6 +96,13 @@ def test_the_outlook_tells_what_waits_from_what_is_stuck() -> None:
     assert found.stuck[0].startswith(f"top1 >= 97% of {INT8.id} (needed: about ")
 
 
+def test_a_gate_for_another_device_is_stuck() -> None:
+    """No session on this device settles it."""
+    found = outlook(verdict(looked(one(calls())), "size <= 10MB", "p50 <= 1s at tag:lab"))
+    assert found.waiting == ()
+    assert found.stuck == ("p50 <= 1s at tag:lab (needed: a measurement on a device that it names)",)
+
+
 def test_what_waits_may_be_known_narrowly_enough() -> None:
     """A p50 at its bound, known to within a few per mille, is narrow for 1 % and not for 0.01 %."""
     run, p50 = looked(one(calls())), float(np.median(calls().latency_ns)) / MS

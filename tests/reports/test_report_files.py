@@ -99,6 +99,15 @@ def test_junit_has_a_suite_for_each_artifact_and_a_case_for_each_gate() -> None:
     assert root.attrib["tests"] == str(sum(len(a.gates) for a in verdict.artifacts))
 
 
+def test_junit_has_an_error_for_each_gate_whose_devices_were_not_measured() -> None:
+    """A gate for another device is an error of a suite of its own, and counts."""
+    _, verdict = judged(mixed())
+    root = parsed(junit_xml("digits", replace(verdict, unanswered=("p99 <= 5ms at pi",))))
+    suite = root.findall("testsuite")[-1]
+    assert [case.attrib["name"] for case in suite.findall("testcase/error/..")] == ["p99 <= 5ms at pi"]
+    assert (suite.attrib["errors"], root.attrib["errors"]) == ("1", "2")
+
+
 def test_junit_says_why() -> None:
     """The message is the gate's reason, the text what is needed."""
     _, verdict = judged(mixed())

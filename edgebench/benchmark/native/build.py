@@ -8,11 +8,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebench.devices.process import run_process, text
+from edgebench.devices.process import Ended, run_process, text
 from edgebench.errors import ConfigError
 from edgebench.storage import atomic_path, cache_folder, sha256_bytes, sha256_path
 
@@ -65,12 +65,22 @@ def find_compiler(target: Target) -> Compiler:
     for argv in _candidates(target):
         if shutil.which(argv[0]) is None:
             continue
-        ended = run_process([*argv, "--version"], timeout_s=_BUILD_S)
+        ended = run_compiler([*argv, "--version"])
         if ended.returncode == 0:
             return Compiler(tuple(argv), text(ended.stdout).partition("\n")[0].strip())
     raise ConfigError(
         f"the native runner needs a C compiler for {target.name}, and none is here", hint=_remedy(target)
     )
+
+
+def run_compiler(argv: Sequence[str]) -> Ended:
+    """Return how a compiler ended. Raises ConfigError where it hangs or cannot be started."""
+    try:
+        return run_process(argv, timeout_s=_BUILD_S)
+    except subprocess.TimeoutExpired as err:
+        raise ConfigError(f"{argv[0]} did not end within {_BUILD_S:g} s") from err
+    except OSError as err:
+        raise ConfigError(f"{argv[0]}: cannot be started ({err.strerror})") from err
 
 
 def _candidates(target: Target) -> Iterator[list[str]]:
@@ -107,10 +117,7 @@ def _remedy(target: Target) -> str:
 def _compile(compiler: Compiler, sources: list[Path], runner: Path) -> None:
     with atomic_path(runner) as temporary:
         argv = [*compiler.argv, *_FLAGS, "-o", str(temporary), *map(str, sources), *_LIBRARIES]
-        try:
-            ended = run_process(argv, timeout_s=_BUILD_S)
-        except subprocess.TimeoutExpired as err:
-            raise ConfigError(f"{compiler.argv[0]} did not end within {_BUILD_S:g} s") from err
+        ended = run_compiler(argv)
         if ended.returncode != 0:
             said = next(
                 (line for line in text(ended.stderr).splitlines() if "error" in line), "no error is told"

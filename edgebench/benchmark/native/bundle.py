@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.benchmark.native.build import Target, build, find_compiler
+from edgebench.benchmark.native.build import Target, build, find_compiler, run_compiler
 from edgebench.benchmark.native.libraries import (
     PACKAGES,
     Library,
@@ -16,7 +16,7 @@ from edgebench.benchmark.native.libraries import (
     fetched_library,
     installed_library,
 )
-from edgebench.devices.process import run_process, text
+from edgebench.devices.process import text
 from edgebench.errors import DeviceError, EdgebenchError, MissingExtraError
 from edgebench.progress import Progress
 
@@ -28,7 +28,6 @@ _C_LIBRARY = (
     *("libstdc++.so.6", "libgcc_s.so.1"),
 )
 _LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
-_ASK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Bundle:
     def c_library(self) -> tuple[Path, ...]:
         """Return the loader and the C and C++ libraries of the compiler, for machines without glibc.
 
-        The loader is the first. Raises DeviceError where this compiler has none.
+        The loader is the first. Raises DeviceError where this compiler has none, ConfigError where it hangs.
         """
         compiler = find_compiler(self.target)
         names = [_LOADERS.get(self.target.architecture, "ld.so"), *_C_LIBRARY]
@@ -69,7 +68,7 @@ class Bundle:
 
 def _file_of(compiler: tuple[str, ...], name: str) -> Path | None:
     """Return where a compiler has a library; it gives the bare name back where it has none."""
-    path = Path(text(run_process([*compiler, f"-print-file-name={name}"], timeout_s=_ASK_S).stdout).strip())
+    path = Path(text(run_compiler([*compiler, f"-print-file-name={name}"]).stdout).strip())
     return path if path.is_absolute() and path.exists() else None
 
 

@@ -66,13 +66,13 @@ class Bench:
         measurer, request = self.measurer, self.measurer.request
         relative = f"samples/{files.file_stem(self.artifact.id)}.{name}.parquet"
         group = self.grouping(batch)
-        settings = {"warmup_s": _WARMUP_S, "min_warmup_calls": request.min_warmup_calls, **settings}
-        asked = {
-            **settings,
-            "batch": group.batch,
-            "name": name,
+        settings = {
+            "warmup_s": _WARMUP_S,
+            "min_warmup_calls": request.min_warmup_calls,
             "program": [sha256_path(path) for path in (AGENT_WORKLOADS, AGENT_LITERT)],
+            **settings,
         }
+        asked = {**settings, "batch": group.batch, "name": name}
         data = request.data.fingerprint if request.data else "random"
         job = measurer.job_hash(self.artifact, {**asked, "data": data, "seed": request.seed})
         known = read_record(request.out / relative, kind, job=job)
