@@ -254,6 +254,7 @@ def main() -> None:
     tallies += [warm_up(laws.decay, "warm-up, cut", q, some, rng) for q in NAMES]
     tallies += [warm_up(laws.drift, "drifting, never steady", q, some, rng) for q in NAMES]
     pairs = [(0.01, 0.005, 1000), (0.02, 0.01, 500), (0.05, 0.01, 1000), (0.1, 0.02, 1000)]
+    pairs += [(0.02, 0.02, 134), (0.0125, -0.01, 310)]  # of few pairs that differ, all lost or nearly all won
     tallies += [drops(churn, drop, n, 10 * some, rng) for churn, drop, n in pairs]
     tallies += [losses(name, some, rng) for name in ("f1", "rmse")]
     compared = [ratios(law, some, rng) for law in (laws.INDEPENDENT, laws.AUTOREGRESSIVE, laws.SESSIONS)]

@@ -1,6 +1,6 @@
 """Two models on the same samples: what one loses against the other, with bounds that hold.
 
-Shares of right answers by counts (exact McNemar, Tango's score interval); any other metric by the
+Shares of right answers by counts (exact McNemar, Tango's score interval, corrected); any other metric by the
 bootstrap over samples, both models resampled together.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgebench.benchmark.distributions import incomplete_beta
+from edgebench.benchmark.distributions import bisect, incomplete_beta, normal_quantile
 from edgebench.benchmark.metric_draws import RESAMPLES, draw_bounds, draw_metric, loss_draws
 from edgebench.benchmark.metrics import Array, Metric
-from edgebench.benchmark.statistics import Bounds, paired_difference_bounds
+from edgebench.benchmark.statistics import Bounds, tango_keeps
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -26,15 +26,29 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2 * incomplete_beta(more, n - more + 1, 0.5))
 
 
-def drop_bounds(b: int, c: int, n: int, confidence: float) -> Bounds:
+def drop_bounds(b: float, c: float, n: float, confidence: float) -> Bounds:
     """Return bounds of the drop (b − c)/n for gates, each by itself at `confidence`.
 
-    Tango's, but for the lower one half a pair is taken from b: with 200 pairs and 2 % of them differing
-    the plain one claims a drop too large in 7 % of cases where it says 5 %. The upper one needs no such
-    correction.
+    Tango's, with what counts of pairs that differ lack of a normal variable put right: half a pair, since
+    they are whole, and their skewness (Cornish and Fisher 1937). Plain ones err in 10 % of the cases where
+    they say 5 %, and in 49 % where they say 20 %; these in 5.1 and 20.
     """
-    upper = paired_difference_bounds(b, c, n, confidence).upper
-    return Bounds(paired_difference_bounds(max(0.0, b - 0.5), c, n, confidence).lower, upper)
+    if n == 0:
+        return Bounds(None, None)
+    return Bounds(-_largest_drop(c, b, n, confidence), _largest_drop(b, c, n, confidence))
+
+
+def _largest_drop(b: float, c: float, n: float, confidence: float) -> float:
+    """Return the largest drop that the corrected test does not reject."""
+    squared = normal_quantile(confidence) ** 2
+
+    def kept(drop: float) -> bool:
+        differ = max(b + c, n * abs(drop))
+        skewness = n * drop / differ if differ else 0.0  # times the root of the pairs that differ
+        more = 0.5 + (1 - squared) / 6 * skewness
+        return tango_keeps(drop, b + max(0.0, more), c, n, squared)
+
+    return 1.0 if kept(1.0) else bisect(kept, (b - c) / n, 1.0)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,17 +151,24 @@ def _tango_upper(b: float, c: float, n: float, confidence: float) -> float:
     squared = normal_quantile(confidence) ** 2
 
     def kept(difference: float) -> bool:
-        half = 2 * n
-        linear = -b - c + (2 * n - b + c) * difference
-        constant = -c * difference * (1 - difference)
-        root = math.sqrt(max(0.0, linear * linear - 4 * half * constant))
-        share = (root - linear) / (2 * half)
-        variance = n * max(0.0, 2 * share + difference * (1 - difference))
-        return (b - c - n * difference) ** 2 <= squared * variance
+        return tango_keeps(difference, b, c, n, squared)
 
-    if kept(1.0):
-        return 1.0
-    return bisect(kept, (b - c) / n, 1.0)[0]
+    return 1.0 if kept(1.0) else bisect(kept, (b - c) / n, 1.0)[0]
+
+
+def tango_keeps(difference: float, b: float, c: float, n: float, squared: float) -> bool:
+    """Return whether Tango's score test keeps a difference that lies above (b − c)/n, or any that does not.
+
+    squared: the square of the normal quantile.
+    """
+    beyond = n * difference - b + c
+    half = 2 * n
+    linear = -b - c + (2 * n - b + c) * difference
+    constant = -c * difference * (1 - difference)
+    root = math.sqrt(max(0.0, linear * linear - 4 * half * constant))
+    share = (root - linear) / (2 * half)
+    variance = n * max(0.0, 2 * share + difference * (1 - difference))
+    return beyond <= 0 or beyond**2 <= squared * variance
 
 
 @functools.lru_cache(maxsize=8)
