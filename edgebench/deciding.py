@@ -66,7 +66,7 @@ def measure(
 
     Raises ConfigError for a gate whose pattern matches no artifact.
     """
-    criteria = None if gates is None else _declare(request, gates)
+    criteria = None if gates is None else _declare(request, gates, progress)
     benchmark_on(replace(request, criteria=criteria), devices, progress=progress)
 
 
@@ -81,7 +81,7 @@ def measure_by_tool(
     chosen = expand(devices)
     if len(chosen) > 1:
         raise ConfigError("a tool as runner measures on one device", hint="a command for each device")
-    criteria = None if gates is None else _declare(request, gates)
+    criteria = None if gates is None else _declare(request, gates, progress)
     request = replace(request, device=chosen[0], criteria=criteria)
     benchmark_by_tool(request, tool, progress=progress)
 
@@ -103,7 +103,7 @@ def measure_until_decided(
     """
     request = replace(request, device=_only(devices))
     earlier = _earlier(request.out, again=again)
-    request = replace(request, criteria=_same_question(request, gates))
+    request = replace(request, criteria=_same_question(request, gates, progress))
     looks = None if earlier is None else earlier.looks
     if looks is not None:
         check_same(looks.settings, settings(request))
@@ -130,15 +130,24 @@ def _only(devices: Sequence[str]) -> str:
     return chosen[0]
 
 
-def _declare(request: BenchmarkRequest, gates: Sequence[Gate]) -> Criteria:
-    """Write the gates down before the measurement; return those in force, which may be earlier ones."""
+def _declare(request: BenchmarkRequest, gates: Sequence[Gate], progress: Progress) -> Criteria | None:
+    """Write the gates down before the measurement; return those in force, or earlier ones, or none."""
     check_patterns(gates, [artifact for artifact, _ in request.artifacts])
-    return declare(request.out, map(str, gates))
+    declared = declare(request.out, map(str, gates))
+    if declared is None:
+        progress(f"{request.out}: was begun without gates: these are not declared before the measurement")
+    return declared
 
 
-def _same_question(request: BenchmarkRequest, gates: Sequence[Gate]) -> Criteria:
-    """Return the criteria in force. Raises ConfigError where they are others than `gates`."""
-    declared = _declare(request, gates)
+def _same_question(request: BenchmarkRequest, gates: Sequence[Gate], progress: Progress) -> Criteria:
+    """Return the criteria in force. Raises ConfigError where there are none, or others than `gates`."""
+    declared = _declare(request, gates, progress)
+    if declared is None:
+        raise ConfigError(
+            f"{request.out}: was begun without gates, and what was measured so cannot be gone on with until "
+            "they are decided",
+            hint="measure anew in another folder with -o; without --until-decided the same command goes on",
+        )
     if declared.gates != canonical(map(str, gates)):
         raise ConfigError(
             f"{request.out}: was measured for other criteria: {'; '.join(declared.gates)}",

@@ -141,6 +141,23 @@ def test_a_fixed_measurement_cannot_be_gone_on_with(tmp_path: Path) -> None:
     fails(tmp_path, *call(), words="holds a finished measurement", code=4)
 
 
+def test_gates_given_to_a_run_begun_without_are_not_declared_before(tmp_path: Path) -> None:
+    """Killed without gates, then gone on with: --until-decided is refused; else the verdict says NOT."""
+    prepare(tmp_path, FAR)
+    begun = (*"benchmark m.onnx --sessions 3 --calls 60 -o run".split(), "--seed", "0")
+    ended = broken_off(
+        *begun, cwd=tmp_path, reached=lambda line: "session 2 of" in line, send=kill_parent, after_s=0.2
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert wait_until(lambda: not processes_of(tmp_path)), processes_of(tmp_path)
+    fails(tmp_path, *call(), words="was begun without gates")
+    done = edgebench(*begun, "--gates", "g.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "kept from before" in done.stderr
+    assert "these are not declared before the measurement" in done.stderr
+    assert api.report(tmp_path / "run", gates=tmp_path / "g.yaml").declaration.declared is Declared.NOT
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
