@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.benchmark.criteria import Criteria, canonical, declare
-from edgebench.benchmark.evidence_files import EVIDENCE, check_unmeasured, read_evidence
+from edgebench.benchmark.evidence_files import EVIDENCE, check_raw, check_unmeasured, read_evidence
 from edgebench.benchmark.fleet import benchmark_on
 from edgebench.benchmark.looks import Looks, Stop
 from edgebench.benchmark.runner import benchmark
@@ -64,8 +64,10 @@ def measure(
 ) -> None:
     """Measure so many sessions as are asked for. gates: declared before; None where there are none.
 
-    Raises ConfigError for a gate whose pattern matches no artifact.
+    Raises ConfigError for a gate whose pattern matches no artifact, InputError where raw files that lie there
+    are not those that were measured.
     """
+    _earlier(request.out, again=False)
     criteria = None if gates is None else _declare(request, gates, progress)
     benchmark_on(replace(request, criteria=criteria), devices, progress=progress)
 
@@ -99,7 +101,8 @@ def measure_until_decided(
 
     again: go on with a measurement in the folder whose time was out, its looks counted. One that came to
     its end is left as it is. Raises ConfigError for several devices, and where what lies there was measured
-    for other criteria or by other settings; StorageError where it was a fixed number of sessions.
+    for other criteria or by other settings; InputError where its raw files are not those that were measured;
+    StorageError where it was a fixed number of sessions.
     """
     request = replace(request, device=_only(devices))
     earlier = _earlier(request.out, again=again)
@@ -160,7 +163,8 @@ def _same_question(request: BenchmarkRequest, gates: Sequence[Gate], progress: P
 def _earlier(folder: Path, *, again: bool) -> Evidence | None:
     """Return the evidence that lies in a folder; None where there is none, or it is not whole.
 
-    again: it was asked for by name, so that what cannot be gone on with is said.
+    again: it was asked for by name, so that what cannot be gone on with is said. Raises InputError where the
+    raw files are not those that it was sealed with: going on would seal them anew.
     """
     if not (folder / EVIDENCE).exists():
         return None
@@ -170,6 +174,7 @@ def _earlier(folder: Path, *, again: bool) -> Evidence | None:
         if again:
             raise
         return None
+    check_raw(folder)
     if found.looks is None and again:
         check_unmeasured(folder)
     return found

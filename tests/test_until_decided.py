@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from models.small_onnx import save_classifier
+from parquet_edits import make_faster
 from processes import Ended, broken_off, edgebench, fails, interrupt, kill_parent, processes_of, wait_until
 from tiny_pipelines import run_folders, write_onnx_pipeline
 
@@ -88,6 +89,17 @@ def test_out_of_time_it_says_so_and_the_same_command_goes_on(tmp_path: Path) -> 
     after = load_samples(tmp_path / "run", evidence.measurements[0]).latency_ns
     assert after[: before.size].tolist() == before.tolist()
     assert api.read_verdict(tmp_path / "run").decision is Decision.NO_GO
+
+
+def test_timings_that_were_changed_are_not_gone_on_with(tmp_path: Path) -> None:
+    """Out of time, then every timing a tenth of what it was: the file is named, and the seal stays."""
+    prepare(tmp_path, MEMORY)
+    edgebench(*call("--max-time", "0.01s"), cwd=tmp_path)
+    before = (tmp_path / "run" / "evidence.json").read_bytes()
+    (timings, *_) = sorted((tmp_path / "run" / "samples").glob("*.parquet"))
+    make_faster(timings)
+    fails(tmp_path, *call(), words=f"{timings.name}: is not the file that was measured")
+    assert (tmp_path / "run" / "evidence.json").read_bytes() == before
 
 
 def break_off(cwd: Path, how: object) -> Ended:
