@@ -1,17 +1,17 @@
 """Two models on the same samples: what one loses against the other, with bounds that hold.
 
-Shares of right answers by counts (exact McNemar, Tango's score interval, corrected); any other metric by the
-bootstrap over samples, both models resampled together.
+Whether the share of right answers differs, by counts (exact McNemar); what any other metric loses, by the
+bootstrap over samples, both models resampled together. The bounds of a drop are in `statistics`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgebench.benchmark.distributions import bisect, incomplete_beta, normal_quantile
+from edgebench.benchmark.distributions import incomplete_beta
 from edgebench.benchmark.metric_draws import RESAMPLES, draw_bounds, draw_metric, loss_draws
 from edgebench.benchmark.metrics import Array, Metric
-from edgebench.benchmark.statistics import Bounds, tango_keeps
+from edgebench.benchmark.statistics import Bounds
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -26,38 +26,12 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2 * incomplete_beta(more, n - more + 1, 0.5))
 
 
-def drop_bounds(b: float, c: float, n: float, confidence: float) -> Bounds:
-    """Return bounds of the drop (b − c)/n for gates, each by itself at `confidence`.
-
-    Tango's, with what counts of pairs that differ lack of a normal variable put right: half a pair, since
-    they are whole, and their skewness (Cornish and Fisher 1937). Plain ones err in 10 % of the cases where
-    they say 5 %, and in 49 % where they say 20 %; these in 5.1 and 20.
-    """
-    if n == 0:
-        return Bounds(None, None)
-    return Bounds(-_largest_drop(c, b, n, confidence), _largest_drop(b, c, n, confidence))
-
-
-def _largest_drop(b: float, c: float, n: float, confidence: float) -> float:
-    """Return the largest drop that the corrected test does not reject."""
-    squared = normal_quantile(confidence) ** 2
-
-    def kept(drop: float) -> bool:
-        differ = max(b + c, n * abs(drop))
-        skewness = n * drop / differ if differ else 0.0  # times the root of the pairs that differ
-        more = 0.5 + (1 - squared) / 6 * skewness
-        return tango_keeps(drop, b + max(0.0, more), c, n, squared)
-
-    return 1.0 if kept(1.0) else bisect(kept, (b - c) / n, 1.0)[0]
-
-
 @dataclass(frozen=True, slots=True)
 class MetricLoss:
     """A metric of two models on the same samples, and what the second loses against the first.
 
     loss: positive where the candidate is worse, whether more or less of the metric is better. bounds: of
-    the loss, each by itself at the confidence asked for; None where no resample differs, so that the
-    samples tell nothing of the loss.
+    the loss, each by itself at the confidence asked for, as `draw_bounds` gives them.
     """
 
     baseline: float
@@ -85,4 +59,4 @@ def metric_loss(  # noqa: PLR0917 - two models, their samples, how sure
         draw_metric(metric, outputs, labels, seed, resamples=resamples) for outputs in (baseline, candidate)
     )
     lost = loss_draws(first, second, more_is_better=metric.more_is_better)
-    return MetricLoss(first.value, second.value, lost.value, draw_bounds(lost, confidence))
+    return MetricLoss(first.value, second.value, lost.value, draw_bounds(lost, len(labels), confidence))

@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable
 
 from edgebench.benchmark.distributions import bisect, incomplete_beta, normal_quantile
-from edgebench.benchmark.paired import drop_bounds
 from edgebench.benchmark.series import Series
-from edgebench.benchmark.statistics import needed_calls
+from edgebench.benchmark.statistics import drop_bounds, needed_calls
 
 CHANCE = 0.8
 """How likely the planned number settles the gate."""

@@ -16,7 +16,7 @@ def upper_drop(mixed: MixedPrecision) -> float:
 
     The confidence is shared by all trials (Bonferroni), since the chosen one was chosen by its number.
     """
-    from edgebench.benchmark.paired import drop_bounds
+    from edgebench.benchmark.statistics import drop_bounds
 
     trial, confidence = mixed.trial, _shared(mixed)
     bound = drop_bounds(trial.lost, trial.won, trial.samples, confidence).upper

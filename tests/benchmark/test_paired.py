@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from edgebench.benchmark import statistics as st
+from edgebench.benchmark.metric_draws import LEAST
 from edgebench.benchmark.metrics import METRICS, user_metric
-from edgebench.benchmark.paired import drop_bounds, mcnemar, metric_loss
+from edgebench.benchmark.paired import mcnemar, metric_loss
+from edgebench.benchmark.statistics import drop_bounds
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 7), (7, 1), (0, 5), (12, 30), (59, 6)])
@@ -106,6 +108,31 @@ def test_the_bounds_of_a_loss_hold() -> None:
     noise = 2.33 * np.sqrt(0.05 * 0.95 / 300)
     assert over / 300 <= 0.05 + noise
     assert under / 300 <= 0.05 + noise
+
+
+def ranked(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits of two models, the second noisier, and labels of two classes."""
+    labels = rng.integers(0, 2, n)
+    first = rng.normal(size=(n, 2)) + 2 * (labels[:, None] == np.arange(2))
+    return first, first + 0.5 * rng.normal(size=(n, 2)), labels
+
+
+def test_the_bounds_of_a_metric_hold_with_the_fewest_samples() -> None:
+    """With as few samples as have bounds, an AUC's loss passes in about 5 % where its truth is the bound."""
+    first, second, labels = ranked(np.random.default_rng(1), 400_000)
+    lost = _auc(first, labels) - _auc(second, labels)
+    rng, passed = np.random.default_rng(3), 0
+    for seed in range(800):
+        bounds = metric_loss(METRICS["auc"], *ranked(rng, LEAST), 0.95, seed, resamples=400).bounds
+        passed += bounds.upper is not None and bounds.upper <= lost
+    assert passed / 800 <= 0.05 + 2.33 * np.sqrt(0.05 * 0.95 / 800)
+
+
+def test_fewer_samples_have_no_bounds() -> None:
+    """Below the least number there is a loss and no bound, however alike the samples are."""
+    few = metric_loss(METRICS["rmse"], *regression(np.random.default_rng(5), LEAST - 1), 0.95, 0)
+    assert few.bounds == st.Bounds(None, None)
+    assert few.loss > 0
 
 
 def classes(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

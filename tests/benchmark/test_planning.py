@@ -8,8 +8,8 @@ from series import autoregressive, by_session
 
 from edgebench.benchmark import planning
 from edgebench.benchmark import statistics as st
-from edgebench.benchmark.paired import drop_bounds
 from edgebench.benchmark.series import Series
+from edgebench.benchmark.statistics import drop_bounds
 
 NOISE = 2.33 * np.sqrt(planning.CHANCE * (1 - planning.CHANCE) / 1000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgebench.artifact import MixedPrecision, MixedTrial
-from edgebench.benchmark.paired import drop_bounds
+from edgebench.benchmark.statistics import drop_bounds
 from edgebench.exporters.mixed_search import MOST_TRIALS
 from edgebench.exporters.mixed_text import mixed_note, mixed_table, upper_drop
 
