@@ -11,6 +11,7 @@ from edgebench.errors import InputError
 from edgebench.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from edgebench.benchmark.evidence import Evidence
     from edgebench.benchmark.noise_record import NoiseFloor
     from edgebench.reports.compare import Compared, Side
 
@@ -21,7 +22,8 @@ COMPARISONS = 20
 def compare(baseline: str, candidate: str, *, despite: Sequence[str] = ()) -> Compared:
     """Return what may be said of the candidate's times and answers against the baseline's.
 
-    Each is `RUN` or `RUN:ARTIFACT`; `RUN` alone is a run of one artifact, or its baseline for `baseline`.
+    Each is `RUN` or `RUN:ARTIFACT`; `RUN` alone is a run of one artifact, or its baseline for `baseline`. A
+    run of several devices is named by one device's folder in it.
     despite: fields of what was timed, or of the device, in which they may differ. Raises InputError where
     they are unlike, naming the fields, and for names that do not fit; MeasurementError where one of the
     two cannot be used.
@@ -101,6 +103,7 @@ def _side(name: str, *, is_baseline: bool) -> Side:
     run, artifact = _split(name)
     evidence = read_evidence(run)
     check_raw(run)
+    _check_one_device(run, artifact, evidence)
     measured = {measurement.artifact.id: measurement for measurement in evidence.measurements}
     chosen = artifact or (evidence.baseline if is_baseline and len(measured) > 1 else None)
     if chosen is None and len(measured) == 1:
@@ -112,6 +115,19 @@ def _side(name: str, *, is_baseline: bool) -> Side:
     measurement = measured[chosen]
     samples, answers = load_samples(run, measurement), load_answers(run, measurement)
     return Side(f"{run}:{chosen}", measurement, samples, answers)
+
+
+def _check_one_device(run: Path, artifact: str | None, evidence: Evidence) -> None:
+    """Raise InputError, naming the folder of each, where a run was measured on several devices."""
+    devices = dict.fromkeys(measurement.device.uri for measurement in evidence.measurements)
+    if len(devices) <= 1:
+        return
+    ending = f":{artifact}" if artifact else ""
+    folders = [f"{path.parent}{ending}" for path in sorted(run.glob("devices/*/evidence.json"))]
+    raise InputError(
+        f"{run} was measured on {len(devices)} devices: {', '.join(devices)}",
+        hint=f"name the folder of one: {', '.join(folders)}" if folders else None,
+    )
 
 
 def _split(name: str) -> tuple[Path, str | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.benchmark.criteria import Criteria, canonical, declare
-from edgebench.benchmark.evidence_files import EVIDENCE, check_unmeasured, read_evidence
+from edgebench.benchmark.evidence_files import EVIDENCE, check_raw, check_unmeasured, read_evidence
 from edgebench.benchmark.fleet import benchmark_on
 from edgebench.benchmark.looks import Looks, Stop
 from edgebench.benchmark.runner import benchmark
@@ -64,9 +64,11 @@ def measure(
 ) -> None:
     """Measure so many sessions as are asked for. gates: declared before; None where there are none.
 
-    Raises ConfigError for a gate whose pattern matches no artifact.
+    Raises ConfigError for a gate whose pattern matches no artifact, InputError where raw files that lie there
+    are not those that were measured.
     """
-    criteria = None if gates is None else _declare(request, gates)
+    _earlier(request.out, again=False)
+    criteria = None if gates is None else _declare(request, gates, progress)
     benchmark_on(replace(request, criteria=criteria), devices, progress=progress)
 
 
@@ -81,7 +83,7 @@ def measure_by_tool(
     chosen = expand(devices)
     if len(chosen) > 1:
         raise ConfigError("a tool as runner measures on one device", hint="a command for each device")
-    criteria = None if gates is None else _declare(request, gates)
+    criteria = None if gates is None else _declare(request, gates, progress)
     request = replace(request, device=chosen[0], criteria=criteria)
     benchmark_by_tool(request, tool, progress=progress)
 
@@ -99,11 +101,12 @@ def measure_until_decided(
 
     again: go on with a measurement in the folder whose time was out, its looks counted. One that came to
     its end is left as it is. Raises ConfigError for several devices, and where what lies there was measured
-    for other criteria or by other settings; StorageError where it was a fixed number of sessions.
+    for other criteria or by other settings; InputError where its raw files are not those that were measured;
+    StorageError where it was a fixed number of sessions.
     """
     request = replace(request, device=_only(devices))
     earlier = _earlier(request.out, again=again)
-    request = replace(request, criteria=_same_question(request, gates))
+    request = replace(request, criteria=_same_question(request, gates, progress))
     looks = None if earlier is None else earlier.looks
     if looks is not None:
         check_same(looks.settings, settings(request))
@@ -130,15 +133,24 @@ def _only(devices: Sequence[str]) -> str:
     return chosen[0]
 
 
-def _declare(request: BenchmarkRequest, gates: Sequence[Gate]) -> Criteria:
-    """Write the gates down before the measurement; return those in force, which may be earlier ones."""
+def _declare(request: BenchmarkRequest, gates: Sequence[Gate], progress: Progress) -> Criteria | None:
+    """Write the gates down before the measurement; return those in force, or earlier ones, or none."""
     check_patterns(gates, [artifact for artifact, _ in request.artifacts])
-    return declare(request.out, map(str, gates))
+    declared = declare(request.out, map(str, gates))
+    if declared is None:
+        progress(f"{request.out}: was begun without gates: these are not declared before the measurement")
+    return declared
 
 
-def _same_question(request: BenchmarkRequest, gates: Sequence[Gate]) -> Criteria:
-    """Return the criteria in force. Raises ConfigError where they are others than `gates`."""
-    declared = _declare(request, gates)
+def _same_question(request: BenchmarkRequest, gates: Sequence[Gate], progress: Progress) -> Criteria:
+    """Return the criteria in force. Raises ConfigError where there are none, or others than `gates`."""
+    declared = _declare(request, gates, progress)
+    if declared is None:
+        raise ConfigError(
+            f"{request.out}: was begun without gates, and what was measured so cannot be gone on with until "
+            "they are decided",
+            hint="measure anew in another folder with -o; without --until-decided the same command goes on",
+        )
     if declared.gates != canonical(map(str, gates)):
         raise ConfigError(
             f"{request.out}: was measured for other criteria: {'; '.join(declared.gates)}",
@@ -151,7 +163,8 @@ def _same_question(request: BenchmarkRequest, gates: Sequence[Gate]) -> Criteria
 def _earlier(folder: Path, *, again: bool) -> Evidence | None:
     """Return the evidence that lies in a folder; None where there is none, or it is not whole.
 
-    again: it was asked for by name, so that what cannot be gone on with is said.
+    again: it was asked for by name, so that what cannot be gone on with is said. Raises InputError where the
+    raw files are not those that it was sealed with: going on would seal them anew.
     """
     if not (folder / EVIDENCE).exists():
         return None
@@ -161,6 +174,7 @@ def _earlier(folder: Path, *, again: bool) -> Evidence | None:
         if again:
             raise
         return None
+    check_raw(folder)
     if found.looks is None and again:
         check_unmeasured(folder)
     return found

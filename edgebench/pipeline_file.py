@@ -156,11 +156,12 @@ class BenchmarkConfig:
 class GateConfig:
     """One gate: `p99 <= 50ms`. on: the artifacts it judges, a precision, a format or a pattern.
 
-    devices: patterns of the devices it holds on, or tags as in `tag:lab`; empty for all.
+    confidence: 0.95 where neither it nor the words say one. devices: patterns of the devices it holds on, or
+    tags as in `tag:lab`; empty for all.
     """
 
     gate: str
-    confidence: float = 0.95
+    confidence: float | None = None
     on: str | None = None
     devices: tuple[str, ...] = ()
 

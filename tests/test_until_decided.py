@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from models.small_onnx import save_classifier
+from parquet_edits import make_faster
 from processes import Ended, broken_off, edgebench, fails, interrupt, kill_parent, processes_of, wait_until
 from tiny_pipelines import run_folders, write_onnx_pipeline
 
@@ -90,6 +91,17 @@ def test_out_of_time_it_says_so_and_the_same_command_goes_on(tmp_path: Path) -> 
     assert api.read_verdict(tmp_path / "run").decision is Decision.NO_GO
 
 
+def test_timings_that_were_changed_are_not_gone_on_with(tmp_path: Path) -> None:
+    """Out of time, then every timing a tenth of what it was: the file is named, and the seal stays."""
+    prepare(tmp_path, MEMORY)
+    edgebench(*call("--max-time", "0.01s"), cwd=tmp_path)
+    before = (tmp_path / "run" / "evidence.json").read_bytes()
+    (timings, *_) = sorted((tmp_path / "run" / "samples").glob("*.parquet"))
+    make_faster(timings)
+    fails(tmp_path, *call(), words=f"{timings.name}: is not the file that was measured")
+    assert (tmp_path / "run" / "evidence.json").read_bytes() == before
+
+
 def break_off(cwd: Path, how: object) -> Ended:
     """Break a measurement off in its third session; nothing of it may run afterwards."""
     ended = broken_off(
@@ -139,6 +151,23 @@ def test_a_fixed_measurement_cannot_be_gone_on_with(tmp_path: Path) -> None:
     fixed = ("benchmark", "m.onnx", "--sessions", "1", "--calls", "30", "-o", "run")
     assert edgebench(*fixed, cwd=tmp_path).returncode == 0
     fails(tmp_path, *call(), words="holds a finished measurement", code=4)
+
+
+def test_gates_given_to_a_run_begun_without_are_not_declared_before(tmp_path: Path) -> None:
+    """Killed without gates, then gone on with: --until-decided is refused; else the verdict says NOT."""
+    prepare(tmp_path, FAR)
+    begun = (*"benchmark m.onnx --sessions 3 --calls 60 -o run".split(), "--seed", "0")
+    ended = broken_off(
+        *begun, cwd=tmp_path, reached=lambda line: "session 2 of" in line, send=kill_parent, after_s=0.2
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert wait_until(lambda: not processes_of(tmp_path)), processes_of(tmp_path)
+    fails(tmp_path, *call(), words="was begun without gates")
+    done = edgebench(*begun, "--gates", "g.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "kept from before" in done.stderr
+    assert "these are not declared before the measurement" in done.stderr
+    assert api.report(tmp_path / "run", gates=tmp_path / "g.yaml").declaration.declared is Declared.NOT
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,17 @@ def criteria_sha256(gates: Iterable[str]) -> str:
     return sha256_bytes(text.encode())
 
 
-def declare(folder: Path, gates: Iterable[str]) -> Criteria:
+def declare(folder: Path, gates: Iterable[str]) -> Criteria | None:
     """Write the criteria into a run's folder before its measurement, and return those in force there.
 
-    Where something was measured under criteria already, as in a run that was killed, those stay in force.
-    Raises InputError where they were edited since, StorageError where they cannot be written.
+    Where something was measured already, as in a run that was killed, those that it was measured under stay
+    in force; None where it was measured under none, since what comes after a measurement is not declared
+    before it. Raises InputError where they were edited since, StorageError where they cannot be written.
     """
     path = folder / CRITERIA
     words = canonical(gates)
-    if path.exists() and any(any((folder / place).glob("*")) for place in _MEASURED):
-        return _known(path)
+    if any(any((folder / place).glob("*")) for place in _MEASURED):
+        return _known(path) if path.exists() else None
     now = datetime.now(UTC).isoformat(timespec="seconds")
     found = Criteria(words, criteria_sha256(words), now)
     write_json(path, found)

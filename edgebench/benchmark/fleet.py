@@ -66,11 +66,17 @@ def benchmark_on(request: BenchmarkRequest, names: Sequence[str], *, progress: P
 
 
 def _measure(request: BenchmarkRequest, device: Device, progress: Progress) -> Evidence:
-    """Return what one device measured: now, or in an earlier call that asked the same."""
+    """Return what one device measured: now, or in an earlier call that asked the same.
+
+    Raises InputError where the files of that call are not those that were measured.
+    """
     note, asked = request.out / _ASKED, _asked(request)
-    if (request.out / files.EVIDENCE).exists() and note.exists() and note.read_text("utf-8") == asked:
-        progress("kept from before")
-        return files.read_evidence(request.out)
+    if (request.out / files.EVIDENCE).exists():
+        files.check_raw(request.out)
+        if note.exists() and note.read_text("utf-8") == asked:
+            progress("kept from before")
+            return files.read_evidence(request.out)
+        (request.out / files.EVIDENCE).unlink()  # of other settings: what is measured now replaces its files
     evidence = benchmark(request, device=device, progress=progress)
     write_text(note, asked)
     return evidence

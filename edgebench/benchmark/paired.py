@@ -1,7 +1,7 @@
 """Two models on the same samples: what one loses against the other, with bounds that hold.
 
-Shares of right answers by counts (exact McNemar, Tango's score interval); any other metric by the
-bootstrap over samples, both models resampled together.
+Whether the share of right answers differs, by counts (exact McNemar); what any other metric loses, by the
+bootstrap over samples, both models resampled together. The bounds of a drop are in `statistics`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edgebench.benchmark.distributions import incomplete_beta
 from edgebench.benchmark.metric_draws import RESAMPLES, draw_bounds, draw_metric, loss_draws
 from edgebench.benchmark.metrics import Array, Metric
-from edgebench.benchmark.statistics import Bounds, paired_difference_bounds
+from edgebench.benchmark.statistics import Bounds
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -26,24 +26,12 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2 * incomplete_beta(more, n - more + 1, 0.5))
 
 
-def drop_bounds(b: int, c: int, n: int, confidence: float) -> Bounds:
-    """Return bounds of the drop (b − c)/n for gates, each by itself at `confidence`.
-
-    Tango's, but for the lower one half a pair is taken from b: with 200 pairs and 2 % of them differing
-    the plain one claims a drop too large in 7 % of cases where it says 5 %. The upper one needs no such
-    correction.
-    """
-    upper = paired_difference_bounds(b, c, n, confidence).upper
-    return Bounds(paired_difference_bounds(max(0.0, b - 0.5), c, n, confidence).lower, upper)
-
-
 @dataclass(frozen=True, slots=True)
 class MetricLoss:
     """A metric of two models on the same samples, and what the second loses against the first.
 
     loss: positive where the candidate is worse, whether more or less of the metric is better. bounds: of
-    the loss, each by itself at the confidence asked for; None where no resample differs, so that the
-    samples tell nothing of the loss.
+    the loss, each by itself at the confidence asked for, as `draw_bounds` gives them.
     """
 
     baseline: float
@@ -71,4 +59,4 @@ def metric_loss(  # noqa: PLR0917 - two models, their samples, how sure
         draw_metric(metric, outputs, labels, seed, resamples=resamples) for outputs in (baseline, candidate)
     )
     lost = loss_draws(first, second, more_is_better=metric.more_is_better)
-    return MetricLoss(first.value, second.value, lost.value, draw_bounds(lost, confidence))
+    return MetricLoss(first.value, second.value, lost.value, draw_bounds(lost, len(labels), confidence))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from edgebench.benchmark.distributions import bisect, incomplete_beta, normal_quantile
 from edgebench.benchmark.series import Series
-from edgebench.benchmark.statistics import needed_calls, paired_difference_bounds
+from edgebench.benchmark.statistics import drop_bounds, needed_calls
 
 CHANCE = 0.8
 """How likely the planned number settles the gate."""
@@ -56,9 +56,9 @@ def samples_for_share(share: float, n: int, bound: float, confidence: float) -> 
 
 
 def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> int | None:
-    """Return how many pairs would move the whole Tango interval of (b − c)/n to one side of `bound`.
+    """Return how many pairs would move both `drop_bounds` of (b − c)/n to one side of `bound`.
 
-    bound: of the difference, −1 to 1. b, c: of n pairs so far, as in `paired_difference_bounds`. The
+    bound: of the difference, −1 to 1. b, c: of n pairs so far, as there. The
     difference found is moved towards the bound by what chance asks for. None where it is the bound.
     """
     difference, changed = (b - c) / n, (b + c) / n
@@ -69,7 +69,7 @@ def pairs_to_settle(b: int, c: int, n: int, bound: float, confidence: float) -> 
     def settled(pairs: float) -> bool:
         moved = difference + math.copysign(spread / math.sqrt(pairs), bound - difference)
         first, second = max(0.0, (changed + moved) / 2), max(0.0, (changed - moved) / 2)
-        found = paired_difference_bounds(first * pairs, second * pairs, pairs, confidence)
+        found = drop_bounds(first * pairs, second * pairs, pairs, confidence)
         if found.upper is None or found.lower is None:
             return False
         return found.upper < bound if difference < bound else found.lower > bound

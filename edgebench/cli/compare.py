@@ -20,8 +20,9 @@ from edgebench.cli.terminal import json_option
 def command(baseline: str, candidate: str, despite: tuple[str, ...], as_json: bool) -> None:
     """Say whether one measurement is faster or slower than another, and how sure that is.
 
-    Each is RUN:ARTIFACT, or RUN where it has one artifact; for BASELINE also the run's own baseline. What was
-    not timed alike is refused with exit code 2, naming the field. The exit code says nothing of the answer.
+    Each is RUN:ARTIFACT, or RUN where it has one artifact; for BASELINE also the run's own baseline. Of a run
+    of several devices RUN is the folder of one, as RUN/devices/DEVICE. What was not timed alike is refused
+    with exit code 2, naming the field. The exit code says nothing of the answer.
     """
     from edgebench import api
     from edgebench.cli.terminal import fit_to_show, print_json, tell

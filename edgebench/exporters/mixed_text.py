@@ -16,10 +16,10 @@ def upper_drop(mixed: MixedPrecision) -> float:
 
     The confidence is shared by all trials (Bonferroni), since the chosen one was chosen by its number.
     """
-    from edgebench.benchmark.statistics import paired_difference_bounds
+    from edgebench.benchmark.statistics import drop_bounds
 
     trial, confidence = mixed.trial, _shared(mixed)
-    bound = paired_difference_bounds(trial.lost, trial.won, trial.samples, confidence).upper
+    bound = drop_bounds(trial.lost, trial.won, trial.samples, confidence).upper
     return 1.0 if bound is None else bound
 
 

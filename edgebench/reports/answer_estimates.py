@@ -10,8 +10,7 @@ import numpy as np
 
 from edgebench.benchmark import accuracy, statistics
 from edgebench.benchmark.evidence import AccuracyRecord, Answers
-from edgebench.benchmark.paired import drop_bounds
-from edgebench.benchmark.statistics import side_confidence
+from edgebench.benchmark.statistics import drop_bounds, side_confidence
 from edgebench.reports.groups import extreme, groups
 from edgebench.reports.metric_estimates import metric, metric_loss
 from edgebench.reports.quantities import COMPARED, Estimate, Part, Quantity, Question, unknown

@@ -14,9 +14,8 @@ from edgebench.benchmark.comparable import OF_THE_RUNTIME, unlike, unlike_measur
 from edgebench.benchmark.comparison import Comparison, compare_latencies
 from edgebench.benchmark.evidence import Answers, LatencySamples, Measurement, Validity
 from edgebench.benchmark.noise_record import NoiseFloor
-from edgebench.benchmark.paired import drop_bounds
 from edgebench.benchmark.pairing import compare_in_turn, timed_in_turn
-from edgebench.benchmark.statistics import quantile_supported, side_confidence
+from edgebench.benchmark.statistics import drop_bounds, quantile_supported, side_confidence
 from edgebench.errors import InputError, MeasurementError
 from edgebench.reports.verdict import Interval
 

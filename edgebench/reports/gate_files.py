@@ -11,8 +11,14 @@ from typing import Any, Protocol
 from edgebench.config import read_yaml
 from edgebench.errors import ConfigError, InputError
 from edgebench.reports.contradictions import check_contradictions
-from edgebench.reports.gate_words import confidence_of, device_patterns, parse_gate, read_gate
-from edgebench.reports.gates import DEFAULT_CONFIDENCE, Gate
+from edgebench.reports.gate_words import (
+    confidence_of,
+    device_patterns,
+    parse_gate,
+    read_gate,
+    told_confidence,
+)
+from edgebench.reports.gates import Gate
 from edgebench.reports.question_words import nearest
 
 _ITEM_KEYS = ("gate", "confidence", "on", "devices")
@@ -27,8 +33,8 @@ class GateItem(Protocol):
         """Return the gate's words."""
 
     @property
-    def confidence(self) -> float:
-        """Return the confidence."""
+    def confidence(self) -> float | None:
+        """Return the confidence; None where the words say it, or nothing does."""
 
     @property
     def on(self) -> str | None:
@@ -45,7 +51,7 @@ def gates_from_config(items: Sequence[str | Mapping[str, Any] | GateItem]) -> tu
     Raises ConfigError, naming the gate, for words that are not understood, and for two that contradict.
     """
     _check_together(items)
-    return tuple(_from_item(item) for item in items)
+    return tuple(_gate(item) for item in items)
 
 
 def load_gates(path: Path) -> tuple[Gate, ...]:
@@ -72,7 +78,7 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
     gates = []
     for index, item in enumerate(data):
         try:
-            gates.append(_from_item(item))
+            gates.append(_gate(item))
         except InputError as err:
             line = lines.get((*keys, index), 1)
             raise ConfigError(f"{path}:{line}: {err.message}", hint=err.hint) from err
@@ -88,7 +94,19 @@ def _check_together(items: Sequence[object]) -> None:
     check_contradictions(drafts)
 
 
-def _from_item(item: object, read: Callable[[str], Gate] = parse_gate) -> Gate:
+def _gate(item: object) -> Gate:
+    """Return the gate of an item. Raises ConfigError where its words, which verdicts keep, are another."""
+    gate = _from_item(item, parse_gate)
+    with contextlib.suppress(ConfigError):
+        if parse_gate(str(gate)) == gate:
+            return gate
+    raise ConfigError(
+        f"gate `{gate}` does not read back as it was meant",
+        hint="a name with @, `at`, a comma or outer spaces needs a pattern: ? stands for any letter",
+    )
+
+
+def _from_item(item: object, read: Callable[[str], Gate]) -> Gate:
     if isinstance(item, str):
         return read(item)
     if isinstance(item, Mapping):
@@ -99,8 +117,10 @@ def _from_item(item: object, read: Callable[[str], Gate] = parse_gate) -> Gate:
     if not isinstance(words, str):
         raise ConfigError(f"{item!r} is not a gate", hint="as in `p99 <= 50ms`")
     gate = read(words)
-    if confidence is not None and gate.confidence == DEFAULT_CONFIDENCE:
+    if confidence is not None:
         gate = replace(gate, confidence=confidence_of(confidence))
+        if told_confidence(words) not in (None, gate.confidence):
+            raise ConfigError(f"gate {words!r} names another confidence than `confidence`: {confidence}")
     if on is not None:
         if gate.on not in (None, on):
             raise ConfigError(f"gate {words!r} names {gate.on!r}, and `on` names {on!r}")

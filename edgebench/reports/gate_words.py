@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from edgebench.benchmark.metrics import METRICS
@@ -39,6 +40,13 @@ def read_gate(text: str) -> Gate:
         return _gate(found)
     except ConfigError as err:
         raise ConfigError(f"gate {text!r}: {err.message}", hint=err.hint) from err
+
+
+def told_confidence(text: str) -> float | None:
+    """Return the confidence that a gate's words name; None where they name none, or are not understood."""
+    found = _FORM.fullmatch(text.strip())
+    confidence: float | None = _tail(found["tail"]).get("confidence") if found else None
+    return confidence
 
 
 def more_is_better(question: Question, told: Operator) -> bool:
@@ -135,8 +143,8 @@ def device_patterns(texts: Sequence[object]) -> tuple[str, ...]:
 def confidence_of(value: object, *, percent: bool = False) -> float:
     """Return a confidence, 0.5 to below 1; in percent where told so. Raises ConfigError for another."""
     try:
-        confidence = float(str(value)) / (100 if percent else 1)
-    except ValueError:
+        confidence = float(Decimal(str(value)) / (100 if percent else 1))
+    except InvalidOperation:
         confidence = float("nan")
     if not 0.5 <= confidence < 1:  # noqa: PLR2004 - below one half a bound lies on the wrong side
         raise ConfigError(f"confidence {value!r} is not between 0.5 and 1", hint="as in 0.95, or @95%")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgebench.artifact import Artifact, Format, Precision
 from edgebench.benchmark.evidence import DeviceFacts, Measurement
 from edgebench.reports.quantities import Quantity, Question
-from edgebench.reports.units import Dimension, factor
+from edgebench.reports.units import Dimension, exact, exact_percent, factor
 
 DEFAULT_CONFIDENCE = 0.95
 RELATIVE = "%rel"
@@ -55,7 +55,7 @@ class Gate:
     devices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        sure = "" if self.confidence == DEFAULT_CONFIDENCE else f" @{self.confidence * 100:g}%"
+        sure = "" if self.confidence == DEFAULT_CONFIDENCE else f" @{exact_percent(self.confidence)}%"
         on = f" on {self.on}" if self.on else ""
         at = f" at {', '.join(self.devices)}" if self.devices else ""
         return f"{self.short}{sure}{on}{at}"
@@ -64,7 +64,7 @@ class Gate:
     def short(self) -> str:
         """Return question, operator and bound: `p99 <= 50ms`."""
         sign = "+" if self._shifted and self.bound >= 0 else ""
-        return f"{self.question} {self.operator} {sign}{self.bound:.15g}{self.unit}"
+        return f"{self.question} {self.operator} {sign}{exact(self.bound)}{self.unit}"
 
     @property
     def quantity(self) -> Quantity:

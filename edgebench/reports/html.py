@@ -12,7 +12,7 @@ from edgebench.reports.markup import Markup, broken, joined, scroll, tag
 from edgebench.reports.results import Results
 from edgebench.reports.subjects import Key
 from edgebench.reports.text_tables import Raw
-from edgebench.reports.units import NONE, percent, plain_text, unit_text, value_text
+from edgebench.reports.units import NONE, exact_percent, plain_text, unit_text, value_text
 from edgebench.reports.verdict import Answer, ArtifactVerdict, Decision, GateResult, Verdict
 from edgebench.reports.words import SYMBOLS, headline, on_device, printable, summary_counts, wanting
 
@@ -147,10 +147,10 @@ def _gate_row(result: GateResult, device: str) -> Markup:
     if lower == upper and lower is not None:
         bounds = tag("td", "exact", class_="soft num")
     elif lower is None and upper is None:
-        bounds = tag("td", NONE, tag("small", f"none at {percent(result.confidence)}"), class_="num")
+        bounds = tag("td", NONE, tag("small", f"none at {exact_percent(result.confidence)} %"), class_="num")
     else:
         ends = " to ".join(plain_text(end, result.unit) for end in (lower, upper))
-        note = tag("small", f"{unit_text(result.unit)}, each at {percent(result.confidence)}")
+        note = tag("small", f"{unit_text(result.unit)}, each at {exact_percent(result.confidence)} %")
         bounds = tag("td", ends, note, class_="num")
     return tag(
         "tr",

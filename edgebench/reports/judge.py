@@ -32,7 +32,7 @@ from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import Estimate, Quantity
 from edgebench.reports.standing import Answered, answer_of, standing
 from edgebench.reports.subjects import Key, Subject, subjects
-from edgebench.reports.units import percent, value_text
+from edgebench.reports.units import exact_percent, value_text
 from edgebench.reports.verdict import (
     Answer,
     ArtifactVerdict,
@@ -217,7 +217,7 @@ def _reason(gate: Gate, found: Estimate, answer: Answer) -> str:
     )
     if found.of == "file" or gate.quantity is Quantity.COVERAGE:
         return f"{asked} is {value}"
-    sure = f"with {percent(gate.confidence)} confidence"
+    sure = f"with {exact_percent(gate.confidence)} % confidence"
     worth = "" if found.worth is None else f", worth {found.worth:,} independent ones"
     sample = f"({found.n:,} {found.of}{worth})"
     from_below = (answer is Answer.PASS) == gate.operator.is_floor

@@ -85,6 +85,6 @@ def _bounded(draws: Draws, n: int, confidence: float, scale: float = 1.0) -> Est
     value = scale * draws.value
     if (1 - confidence) * len(draws.resampled) < 1:
         return Estimate(value, None, None, n, _OF)
-    found = draw_bounds(draws, confidence)
+    found = draw_bounds(draws, n, confidence)
     lower, upper = (None if end is None else scale * end for end in (found.lower, found.upper))
     return Estimate(value, lower, upper, n, _OF)

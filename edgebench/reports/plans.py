@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edgebench.benchmark import accuracy, planning, statistics
 from edgebench.benchmark.looks import FIRST
+from edgebench.benchmark.metric_draws import LEAST
 from edgebench.benchmark.series import series_of
 from edgebench.reports.estimates import at_look, from_answers, from_file, too_early
 from edgebench.reports.gates import Gate
@@ -75,6 +76,9 @@ def to_settle(subject: Subject, gate: Gate, found: Estimate) -> str | None:
     return f"at least {least} {found.of}" if found.n < least else f"more {found.of}"
 
 
+_RESAMPLED = frozenset({Quantity.METRIC, Quantity.LOSS})
+"""What has its bounds from resamples."""
+
 _COUNTED = frozenset({Quantity.TOP1, Quantity.TOP5, Quantity.DROP, Quantity.CHURN})
 """What is planned by counts of samples."""
 
@@ -83,9 +87,19 @@ def _by_width(gate: Gate, found: Estimate) -> str:
     """Return how many would settle it, if the interval narrows as the root of their number."""
     near = found.lower if gate.operator.is_floor else found.upper
     if found.value is None or near is None:
-        return f"more {found.of}"
+        return _for_resamples(gate.question, found) or f"more {found.of}"
     reach, gap = abs(near - found.value), abs(gate.stored_bound - found.value)
     return _words(planning.narrowed(found.n, reach, gap, gate.confidence), found.of)
+
+
+def _for_resamples(question: Question, found: Estimate) -> str | None:
+    """Return how many samples a metric has bounds from, where there are fewer, or in a group may be."""
+    part = question.part
+    worst = part is not None and part.value is None
+    if question.quantity not in _RESAMPLED or not (worst or found.n < LEAST):
+        return None
+    of = "" if part is None else f" of each {part.column}" if worst else f" of {part}"
+    return f"at least {LEAST} samples{of}"
 
 
 def _calls(subject: Subject, gate: Gate, found: Estimate) -> str | None:

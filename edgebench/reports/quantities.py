@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from edgebench.reports.units import Dimension
+from edgebench.reports.units import Dimension, exact
 
 
 class Quantity(enum.StrEnum):
@@ -180,7 +180,7 @@ class Question:
     def __str__(self) -> str:
         name = str(self.quantity)
         if self.percent is not None:
-            name = name.replace("NN", f"{self.percent:g}")
+            name = name.replace("NN", exact(self.percent))
         if self.metric is not None:
             name = name.replace("metric", self.metric)
         return name if self.part is None else f"{name}[{self.part}]"

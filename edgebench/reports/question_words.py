@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from edgebench.benchmark.metrics import METRICS
 from edgebench.errors import ConfigError
 from edgebench.reports.quantities import CLASS, GROUPED, RELATIVES, Part, Quantity, Question
+from edgebench.reports.units import exact
 
 _PERCENTILE = re.compile(r"p(?P<percent>\d+(?:\.\d+)?)")
 _DROP = "drop"
@@ -60,8 +61,8 @@ def _named(text: str) -> Question:
 
 def _percentile(percent: float, names: Mapping[str, Quantity]) -> Question:
     if not 0 < percent < 100:  # noqa: PLR2004 - per cent
-        raise ConfigError(f"p{percent:g} is no percentile", hint="between 0 and 100, as in p99.9")
-    own = names.get(f"p{percent:g}")
+        raise ConfigError(f"p{exact(percent)} is no percentile", hint="between 0 and 100, as in p99.9")
+    own = names.get(f"p{exact(percent)}")
     return Question(own) if own else Question(Quantity.PERCENTILE, percent)
 
 
@@ -77,7 +78,7 @@ def _dropped(question: Question) -> Question:
 def _of_part(question: Question, words: str) -> Question:
     quantity = question.quantity
     if words == "sustained" and question.quantile is not None:
-        return Question(Quantity.SUSTAINED, round(100 * question.quantile, 9))
+        return Question(Quantity.SUSTAINED, question.percent or 100 * question.quantile)
     if quantity is Quantity.MEMORY and words in {"peak", "steady"}:
         return question if words == "peak" else Question(Quantity.STEADY_MEMORY)
     if quantity is Quantity.LOAD and words in {"cold", "warm"}:

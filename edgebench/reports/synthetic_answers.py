@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebench.benchmark.evidence import AccuracyRecord, Answers, MetricRecord
+from edgebench.benchmark.metric_draws import LEAST
 from edgebench.benchmark.metrics import METRICS
 from edgebench.reports.gates import Gate
 from edgebench.reports.quantities import CLASS, GROUPED, LOSSES, Part, Quantity
@@ -30,7 +31,7 @@ def synthetic_answers(gate: Gate) -> tuple[Answers, Answers, AccuracyRecord]:
         "f1" if gate.operator.is_floor or question.quantity is Quantity.LOSS else "mae"
     )
     resampled = question.quantity in (Quantity.METRIC, Quantity.LOSS)
-    count = _RESAMPLED if resampled else _samples_for(gate)
+    count = _resampled_for(question.part) if resampled else _samples_for(gate)
     rng = np.random.default_rng(_SEED)
     of_numbers = resampled and METRICS[name].of_numbers
     baseline = _numbers(count, rng) if of_numbers else _answers(count, rng)
@@ -39,6 +40,11 @@ def synthetic_answers(gate: Gate) -> tuple[Answers, Answers, AccuracyRecord]:
     metric = MetricRecord(name, more_is_better=METRICS[name].more_is_better) if resampled else None
     record = AccuracyRecord("made up", "", count, 0 if of_numbers else _CLASSES, "", names, metric)
     return replace(baseline, columns=columns), replace(others, columns=columns), record
+
+
+def _resampled_for(part: Part | None) -> int:
+    """Return how many samples a metric is made up of, enough in each group for its bounds."""
+    return _RESAMPLED if part is None else max(_RESAMPLED, _CLASSES * LEAST)
 
 
 def _samples_for(gate: Gate) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import enum
 import math
+from decimal import Decimal
 
 from edgebench.errors import ConfigError
 
@@ -123,6 +124,16 @@ def stored_text(value: float | None, dimension: Dimension) -> str:
     return value_text(None if value is None else value / UNITS[dimension][unit], unit)
 
 
-def percent(confidence: float) -> str:
-    """Return a confidence as `95 %`."""
-    return f"{confidence * 100:g} %"
+def percent(share: float) -> str:
+    """Return a share as `95 %`, to six significant digits."""
+    return f"{share * 100:g} %"
+
+
+def exact(value: float) -> str:
+    """Return a number with all its digits, so that it reads back as it is: `50`, `99.99999`."""
+    return f"{Decimal(repr(float(value))).normalize():f}"
+
+
+def exact_percent(share: float) -> str:
+    """Return a share in per cent with all its digits: `95`, `99.99999`."""
+    return f"{(100 * Decimal(repr(float(share)))).normalize():f}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from edgebench.benchmark import statistics as st
+from edgebench.benchmark.metric_draws import LEAST
 from edgebench.benchmark.metrics import METRICS, user_metric
-from edgebench.benchmark.paired import drop_bounds, mcnemar, metric_loss
+from edgebench.benchmark.paired import mcnemar, metric_loss
+from edgebench.benchmark.statistics import drop_bounds
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 7), (7, 1), (0, 5), (12, 30), (59, 6)])
@@ -34,14 +38,56 @@ def test_the_bounds_of_a_drop_err_on_neither_side(n: int, churn: float, drop: fl
     assert failed / 5000 <= 0.05 + noise
 
 
-def test_half_a_pair_is_all_that_the_lower_bound_gives() -> None:
-    """The upper bound is Tango's own, and the lower one no higher than his."""
-    ours, tangos = drop_bounds(9, 3, 400, 0.95), st.paired_difference_bounds(9, 3, 400, 0.95)
-    assert ours.upper == tangos.upper
-    assert ours.lower is not None
-    assert tangos.lower is not None
-    assert tangos.lower - 1 / 400 < ours.lower < tangos.lower
+def error_rates(n: int, drop: float, differ: float, confidence: float) -> tuple[float, float]:
+    """Return how often a gate passes and fails whose bound is the drop, summed over all counts of pairs."""
+    lost, won = (differ + drop) / 2, (differ - drop) / 2
+    passed = failed = 0.0
+    for b in range(n + 1):
+        for c in range(n + 1 - b if won else 1):
+            ways = math.lgamma(n + 1) - math.lgamma(b + 1) - math.lgamma(c + 1) - math.lgamma(n - b - c + 1)
+            rest = (n - b - c) * math.log(1 - differ)
+            chance = math.exp(ways + b * math.log(lost) + (c * math.log(won) if won else 0.0) + rest)
+            if chance > 1e-7:
+                found = drop_bounds(b, c, n, confidence)
+                passed += chance * ((found.upper or 0) <= drop)
+                failed += chance * ((found.lower or 0) > drop)
+    return passed, failed
+
+
+@pytest.mark.parametrize(
+    ("n", "drop", "differ", "confidence"),
+    [
+        (36, 0.02, 0.02, 0.8),
+        (154, 0.01, 0.01, 0.8),
+        (83, 0.02, 0.02, 0.9),
+        (120, 0.02, 0.04, 0.9),
+        (134, 0.02, 0.02, 0.95),
+        (310, 0.01, 0.0125, 0.95),
+        (310, 0.02, 0.04, 0.95),
+        (126, 0.05, 0.06, 0.99),
+    ],
+)
+def test_the_bounds_of_a_drop_hold_exactly(n: int, drop: float, differ: float, confidence: float) -> None:
+    """With few pairs that differ, gains among them or none, neither end errs more often than stated."""
+    assert max(error_rates(n, drop, differ, confidence)) <= 1 - confidence
+
+
+def test_a_gain_is_claimed_as_rarely_as_a_loss() -> None:
+    """The bounds of two models turned round are mirrored, and lie outside Tango's plain ones."""
+    ours, turned = drop_bounds(9, 3, 400, 0.95), drop_bounds(3, 9, 400, 0.95)
+    tangos = st.paired_difference_bounds(9, 3, 400, 0.95)
+    assert None not in (ours.lower, ours.upper, turned.lower, turned.upper, tangos.lower, tangos.upper)
+    assert (ours.lower, ours.upper) == (-turned.upper, -turned.lower)  # type: ignore[operator]
+    assert tangos.lower - 1 / 400 < ours.lower < tangos.lower  # type: ignore[operator]
+    assert tangos.upper < ours.upper < tangos.upper + 1 / 400  # type: ignore[operator]
+
+
+def test_the_bounds_of_a_drop_at_the_border() -> None:
+    """Without pairs there are none; with none that differs they are near the exact ones, 1 − 0.2^(1/80)."""
     assert drop_bounds(0, 0, 0, 0.95) == st.Bounds(None, None)
+    assert drop_bounds(0, 0, 80, 0.8).upper == pytest.approx(1 - 0.2 ** (1 / 80), rel=0.02)
+    assert drop_bounds(50, 0, 50, 0.5).upper == 1.0
+    assert drop_bounds(0, 50, 50, 0.95).lower == -1.0
 
 
 def regression(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,6 +108,31 @@ def test_the_bounds_of_a_loss_hold() -> None:
     noise = 2.33 * np.sqrt(0.05 * 0.95 / 300)
     assert over / 300 <= 0.05 + noise
     assert under / 300 <= 0.05 + noise
+
+
+def ranked(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits of two models, the second noisier, and labels of two classes."""
+    labels = rng.integers(0, 2, n)
+    first = rng.normal(size=(n, 2)) + 2 * (labels[:, None] == np.arange(2))
+    return first, first + 0.5 * rng.normal(size=(n, 2)), labels
+
+
+def test_the_bounds_of_a_metric_hold_with_the_fewest_samples() -> None:
+    """With as few samples as have bounds, an AUC's loss passes in about 5 % where its truth is the bound."""
+    first, second, labels = ranked(np.random.default_rng(1), 400_000)
+    lost = _auc(first, labels) - _auc(second, labels)
+    rng, passed = np.random.default_rng(3), 0
+    for seed in range(800):
+        bounds = metric_loss(METRICS["auc"], *ranked(rng, LEAST), 0.95, seed, resamples=400).bounds
+        passed += bounds.upper is not None and bounds.upper <= lost
+    assert passed / 800 <= 0.05 + 2.33 * np.sqrt(0.05 * 0.95 / 800)
+
+
+def test_fewer_samples_have_no_bounds() -> None:
+    """Below the least number there is a loss and no bound, however alike the samples are."""
+    few = metric_loss(METRICS["rmse"], *regression(np.random.default_rng(5), LEAST - 1), 0.95, 0)
+    assert few.bounds == st.Bounds(None, None)
+    assert few.loss > 0
 
 
 def classes(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

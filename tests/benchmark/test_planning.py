@@ -9,6 +9,7 @@ from series import autoregressive, by_session
 from edgebench.benchmark import planning
 from edgebench.benchmark import statistics as st
 from edgebench.benchmark.series import Series
+from edgebench.benchmark.statistics import drop_bounds
 
 NOISE = 2.33 * np.sqrt(planning.CHANCE * (1 - planning.CHANCE) / 1000)
 
@@ -33,13 +34,13 @@ def test_planned_calls_settle_a_percentile(n: int, above: int, q: float) -> None
     ("b", "c", "n", "bound"), [(6, 2, 300, 0.01), (9, 3, 200, 0.01), (4, 4, 400, 0.005), (30, 20, 500, 0.04)]
 )
 def test_planned_pairs_settle_a_drop(b: int, c: int, n: int, bound: float) -> None:
-    """With the pairs planned, 1,000 simulated comparisons settle by Tango's interval in about 80 %."""
+    """With the pairs planned, 1,000 simulated comparisons settle by the bounds of gates in about 80 %."""
     planned = planning.pairs_to_settle(b, c, n, bound, 0.95)
     assert planned is not None
     counts = np.random.default_rng(2).multinomial(planned, [b / n, c / n, 1 - (b + c) / n], size=1000)
     settled = 0
     for first, second, _ in counts.tolist():
-        found = st.paired_difference_bounds(first, second, planned, 0.95)
+        found = drop_bounds(first, second, planned, 0.95)
         ends = (found.upper or 0) < bound if (b - c) / n < bound else (found.lower or 0) > bound
         settled += ends
     assert settled / 1000 == pytest.approx(planning.CHANCE, abs=0.05)

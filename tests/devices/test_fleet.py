@@ -11,12 +11,13 @@ import pytest
 from devices.adb_phone import Attached
 from devices.ssh_server import SshServer
 from models.small_onnx import save_classifier
+from parquet_edits import make_faster
 from processes import broken_off, edgebench, fails, interrupt, processes_of, wait_until
 
 from edgebench import api
 from edgebench.benchmark.evidence_files import load_samples
 from edgebench.devices.inventory import expand
-from edgebench.errors import ConfigError, DeviceError
+from edgebench.errors import ConfigError, DeviceError, InputError
 from edgebench.pipeline_plan import make_plan
 
 GONE = "ssh://127.0.0.1:1"
@@ -77,6 +78,21 @@ def test_one_that_fails_leaves_the_others_and_is_measured_later(
     assert f"{over_ssh.uri}: kept from before" in told
     assert (kept / "evidence.json").read_bytes() == before
     assert len(api.read_evidence(out).measurements) == 2
+
+
+def test_a_device_whose_files_were_changed_is_not_kept(
+    over_ssh: SshServer, model: Path, tmp_path: Path
+) -> None:
+    """A finished device's timings, edited before the others are measured: the file is named."""
+    out, good = tmp_path / "run", there(over_ssh.uri, tmp_path / "there")
+    with pytest.raises(DeviceError):
+        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    (timings,) = (out / "devices").rglob("*.parquet")
+    make_faster(timings)
+    for settings in (SETTINGS, {**SETTINGS, "sessions": 2}):
+        with pytest.raises(InputError, match=r"s0\.parquet: is not the file that was measured"):
+            api.benchmark([model], device=["local:cpu", good], out=out, **settings)
+    assert not (out / "evidence.json").exists()
 
 
 @pytest.mark.acceptance

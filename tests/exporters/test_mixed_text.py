@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgebench.artifact import MixedPrecision, MixedTrial
-from edgebench.benchmark.statistics import paired_difference_bounds
+from edgebench.benchmark.statistics import drop_bounds
 from edgebench.exporters.mixed_search import MOST_TRIALS
 from edgebench.exporters.mixed_text import mixed_note, mixed_table, upper_drop
 
@@ -42,7 +42,7 @@ def test_a_drop_whose_interval_is_within_is_proven() -> None:
 def test_the_confidence_is_shared_by_the_trials() -> None:
     """Two trials: the bound is that of 97.5 %, since the better of two looks better than it is."""
     alone = replace(MIXED, chosen=0, trials=(FLOAT,))
-    one, two = (paired_difference_bounds(12, 6, 2000, level).upper for level in (0.95, 0.975))
+    one, two = (drop_bounds(12, 6, 2000, level).upper for level in (0.95, 0.975))
     assert (upper_drop(alone), upper_drop(MIXED)) == (one, two)
     assert one is not None
     assert two is not None

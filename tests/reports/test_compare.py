@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,20 @@ def test_the_command_line(tmp_path: Path) -> None:
     fails(tmp_path, "compare", "run:a.onnx", "run:c.onnx", words="has no artifact 'c.onnx'")
     fails(tmp_path, "compare", "run:a.onnx", "run", words="run has 2 artifacts")
     fails(tmp_path, "compare", "run:a.onnx", "nowhere", words="holds no evidence")
+
+
+def test_a_run_of_several_devices_is_named_by_one_of_their_folders(tmp_path: Path) -> None:
+    """The same artifact on two devices: neither is guessed, and the folder of each is named."""
+    api.benchmark([save_classifier(tmp_path / "a.onnx")], sessions=2, calls=60, out=tmp_path / "run")
+    (here,) = (evidence := api.read_evidence(tmp_path / "run")).measurements
+    for name in ("local-cpu", "ssh-orin-1"):
+        shutil.copytree(tmp_path / "run", tmp_path / "both" / "devices" / name)
+    shutil.copytree(tmp_path / "run", tmp_path / "both", dirs_exist_ok=True)
+    there = replace(here, device=replace(here.device, uri="ssh://orin-1"))
+    write_evidence(tmp_path / "both", replace(evidence, measurements=(here, there)))
+    with pytest.raises(InputError, match="measured on 2 devices: local:cpu, ssh://orin-1") as caught:
+        api.compare(f"{tmp_path / 'run'}:a.onnx", f"{tmp_path / 'both'}:a.onnx")
+    assert f"{tmp_path / 'both' / 'devices' / 'ssh-orin-1'}:a.onnx" in str(caught.value.hint)
 
 
 def test_facts_of_a_device_are_needed_for_a_floor(tmp_path: Path) -> None:

@@ -101,10 +101,20 @@ def test_a_report_without_gates_judges_by_the_declared_ones(tmp_path: Path) -> N
 def test_what_was_declared_stays_once_something_is_measured(tmp_path: Path) -> None:
     """Criteria may be written anew while nothing is measured, and not after the first session."""
     declare(tmp_path, ["size <= 1MB"])
-    assert declare(tmp_path, ["size <= 2MB"]).gates == ("size <= 2MB",)
+    second = declare(tmp_path, ["size <= 2MB"])
+    assert second is not None
+    assert second.gates == ("size <= 2MB",)
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples" / "m.s0.parquet").touch()
-    assert declare(tmp_path, ["size <= 3MB"]).gates == ("size <= 2MB",)
+    assert declare(tmp_path, ["size <= 3MB"]) == second
+
+
+@pytest.mark.parametrize("measured", ["samples/m.s0.parquet", "outputs/m.npz", "devices/ssh-orin-1"])
+def test_nothing_is_declared_once_something_is_measured(measured: str, tmp_path: Path) -> None:
+    """Criteria that come after a first session, answer or device are none, and are not written."""
+    (tmp_path / measured).mkdir(parents=True)
+    assert declare(tmp_path, ["size <= 1MB"]) is None
+    assert not (tmp_path / CRITERIA).exists()
 
 
 def test_edited_criteria_are_named(tmp_path: Path) -> None:

@@ -253,6 +253,38 @@ def test_the_runs_metric_is_that_of_the_evidence() -> None:
     assert only(own, "rmse <= 35").answer is Answer.PASS
 
 
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        ("rmse <= 90", "at least 100 samples"),
+        ("rmse drop <= 90", "at least 100 samples"),
+        ("rmse drop <= 90%rel", "at least 100 samples"),
+        ("rmse[light=night] <= 90", "at least 100 samples of light=night"),
+        ("rmse[worst light] <= 90", "at least 100 samples of each light"),
+    ],
+)
+def test_a_metric_of_few_samples_passes_nothing(words: str, needed: str) -> None:
+    """With 99 samples, in all or in a slice, no bound is near enough, and what is needed is told."""
+    some = np.arange(N) < (99 if "light" not in words else N)
+    columns = {"light": np.where(np.arange(N) < 99, "night", "day")[some]}
+    ours, theirs = (
+        replace(one, logits=one.logits[some], targets=one.truth[some], columns=columns)
+        for one in (numbers(22, seed=2), numbers(20))
+    )
+    found = only(answered(ours, theirs), words)
+    assert (found.answer, found.needed) == (Answer.INCONCLUSIVE, needed)
+    if "night" not in words and "worst" not in words:
+        assert "99 samples do not bound" in found.reason
+
+
+def test_a_metric_of_enough_samples_is_judged() -> None:
+    """With 100 samples there are bounds."""
+    ours, theirs = (
+        replace(one, logits=one.logits[:100], targets=one.truth[:100]) for one in (numbers(22), numbers(20))
+    )
+    assert only(answered(ours, theirs), "rmse <= 90").answer is Answer.PASS
+
+
 def test_bounds_beyond_the_resamples_are_not_given() -> None:
     """2,000 resamples say nothing at 99.99 %: the gate stays open."""
     run = answered(numbers(22, seed=2), numbers(20))

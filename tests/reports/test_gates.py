@@ -224,6 +224,15 @@ def test_a_file_of_gates(tmp_path: Path) -> None:
         ("gates:\n\n  - size <= 1\n", ":3: gate 'size <= 1': the bound has no unit"),
         ("- {gate: p99 <= 5ms, confidense: 0.9}\n", ":1: unknown key `confidense`"),
         ("- {gate: p99 <= 5ms, confidence: 95}\n", ":1: confidence 95"),
+        (
+            "- size <= 1MB\n- {gate: drop <= 1pp @90%, confidence: 0.99}\n",
+            ":2: gate 'drop <= 1pp @90%'",
+        ),
+        ("- {gate: drop <= 1pp @95%, confidence: 0.99}\n", "another confidence than `confidence`: 0.99"),
+        ("- size <= 1MB\n- {gate: p99 <= 5ms, on: net@2.onnx}\n", ":2: gate `p99 <= 5ms on net@2.onnx` does"),
+        ("- {gate: p99 <= 5ms, on: a at b.onnx}\n", "does not read back as it was meant"),
+        ("- {gate: p99 <= 5ms, on: ''}\n", "does not read back as it was meant"),
+        ("- {gate: p99 <= 5ms, devices: ['a,b']}\n", "does not read back as it was meant"),
         ("- p99 <= 50ms\n- 7\n", ":2: 7 is not a gate"),
         ("- {gate: p99 <= 5ms on onnx, on: tflite}\n", "names 'onnx', and `on` names 'tflite'"),
         ("- {gate: p99 <= 5ms at desk, devices: [tag:lab]}\n", "names 'desk', and `devices` names others"),
@@ -249,13 +258,44 @@ def test_an_absent_file_of_gates(tmp_path: Path) -> None:
         load_gates(tmp_path / "gates.yaml")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "p99.99999 <= 50ms",
+        "p98.9999999 <= 50ms",
+        "p99.9999999999[sustained] <= 50ms",
+        "p0.00001 <= 50ms",
+        "p99 <= 50ms @99.99999%",
+        "p99 <= 50ms @97.5%",
+        "p99 <= 50ms @99.99999999999999%",
+        "rmse <= 0.12345678901234568",
+        "size <= 1000000MB",
+        "p50 <= -0.30000000000000004%rel",
+    ],
+)
+def test_a_gate_is_written_with_all_its_digits(words: str) -> None:
+    """Percentile, bound and confidence read back as they were, however near to 100 they are."""
+    assert str(parse_gate(words)) == words
+    assert parse_gate(str(parse_gate(words))) == parse_gate(words)
+
+
+def test_a_confidence_near_one_reads_back(tmp_path: Path) -> None:
+    """A record's 0.9999999 is 99.99999 % in words, and the same number again; said twice it is no mistake."""
+    path = tmp_path / "gates.yaml"
+    path.write_text(
+        "- {gate: drop <= 1pp, confidence: 0.9999999}\n- {gate: p99 <= 5ms @99%, confidence: 0.99}\n"
+    )
+    assert [str(gate) for gate in load_gates(path)] == ["drop <= 1pp @99.99999%", "p99 <= 5ms @99%"]
+    assert parse_gate("drop <= 1pp @99.99999%").confidence == 0.9999999
+
+
 def test_gates_of_a_pipeline() -> None:
-    """A pipeline's records are read by their fields; the words' own confidence wins over the default."""
+    """A pipeline's records are read by their fields; the words' own confidence holds where they say none."""
 
     @dataclass(frozen=True)
     class Item:
         gate: str
-        confidence: float = 0.95
+        confidence: float | None = None
         on: str | None = None
 
     found = gates_from_config(["p99 <= 5ms", Item("drop <= 1pp @99%"), Item("size <= 1MB", 0.9, "onnx")])
