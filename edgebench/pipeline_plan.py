@@ -67,7 +67,8 @@ def make_plan(path: Path, overrides: tuple[str, ...]) -> Plan:
 def _models_sha256(pipeline: Pipeline, base: Path) -> dict[str, str]:
     """Return a hash of the model and of the teacher: of their files, and of what factories fill them with.
 
-    A factory that is given no weights may read some by itself; so it is asked, in a worker.
+    A factory that is given no weights may read some by itself; so it is asked, in a worker. One that fills
+    its module otherwise each time is known by its files alone, or no step would be found in the cache.
     """
     from edgebench.exporters.worker import run_worker
 

@@ -458,6 +458,29 @@ def test_a_model_is_known_by_what_its_factory_reads(tmp_path: Path) -> None:
     assert other[1] != first[1]
 
 
+@pytest.mark.torch
+def test_a_factory_that_fills_its_module_otherwise_each_time_is_known_by_its_files(tmp_path: Path) -> None:
+    """Numbers of a generator that nobody seeded do not make each run another one."""
+    (tmp_path / "nets.py").write_text(UNSEEDED)
+    (tmp_path / "p.yaml").write_text(
+        "schema_version: 1\nname: own\nmodel: {model: nets.py:build, input_shape: [[1, 4]]}\n"
+        "export: {formats: [onnx], precisions: [fp32]}\n"
+    )
+    first, second = (identity(make_plan(tmp_path / "p.yaml", ())).sha256 for _ in range(2))
+    assert first == second
+
+
+UNSEEDED = """
+import numpy as np
+import torch
+
+def build():
+    net = torch.nn.Linear(4, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(np.random.default_rng().normal(size=(2, 4))))
+    return net
+"""
+
 SELF_LOADING = """
 from pathlib import Path
 import torch

@@ -6,6 +6,7 @@ hash of the job that it answers. So it is there or not, and a resumed run can tr
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgebench.benchmark.evidence import (
     Soak,
 )
 from edgebench.benchmark.raw_files import read_columns, read_record, write_raw
-from edgebench.benchmark.seal import check_files, check_seal, sealed
+from edgebench.benchmark.seal import check_files, check_seal, named_files, sealed
 from edgebench.errors import InputError, StorageError
 from edgebench.storage import (
     atomic_path,
@@ -89,6 +90,18 @@ def check_unmeasured(folder: Path) -> None:
         )
 
 
+def place_of(folder: Path, name: str) -> Path:
+    """Return the path of a raw file to write in a run's folder.
+
+    Where finished evidence names a file there, that evidence goes first: it is not of what replaces the file.
+    """
+    path = folder / name
+    with contextlib.suppress(InputError):
+        if path.exists() and (folder / EVIDENCE).exists() and name in named_files(_content(folder)):
+            (folder / EVIDENCE).unlink()
+    return path
+
+
 def file_stem(artifact_id: str) -> str:
     """Return the artifact's id as the start of a file's name; a long one is cut, with a hash."""
     if len(artifact_id.encode()) <= _LONGEST:
@@ -116,7 +129,7 @@ def write_session(folder: Path, session: Session, calls: Calls, job: str) -> Non
         "turn": calls.turn,
         "latency_ns": calls.latency_ns,
     }
-    write_raw(folder / session.samples, columns, session, job=job, key="session")
+    write_raw(place_of(folder, session.samples), columns, session, job=job, key="session")
 
 
 def read_session(path: Path, job: str) -> Session | None:
@@ -180,7 +193,7 @@ def load_run(folder: Path, evidence: Evidence) -> tuple[dict[Key, LatencySamples
 def write_answers(folder: Path, record: AccuracyRecord, answers: Answers, job: str) -> None:
     """Write what an artifact answered, with its record and the hash of what was asked."""
     meta = np.frombuffer(encode_json({"job": job, "record": record}), np.uint8)
-    with atomic_path(folder / record.outputs) as temporary, temporary.open("wb") as stream:
+    with atomic_path(place_of(folder, record.outputs)) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **(answer_arrays(answers) | {"meta": meta}))
 
 

@@ -76,7 +76,6 @@ def _measure(request: BenchmarkRequest, device: Device, progress: Progress) -> E
         if note.exists() and note.read_text("utf-8") == asked:
             progress("kept from before")
             return files.read_evidence(request.out)
-        (request.out / files.EVIDENCE).unlink()  # of other settings: what is measured now replaces its files
     evidence = benchmark(request, device=device, progress=progress)
     write_text(note, asked)
     return evidence

@@ -56,7 +56,7 @@ class Looks:
     waiting: the gates that more sessions might have settled at the last look, stuck: the other open ones.
     first, most, growth: the plan. within: half the width, as a share of the value, at which the interval of
     what is open is narrow enough; None where that ends nothing. settings: what was asked of each session, so
-    that only the same goes on.
+    that only the same goes on. machine: the hash of the device, its runtimes and the agent; likewise.
     """
 
     made: tuple[int, ...] = ()
@@ -68,6 +68,7 @@ class Looks:
     growth: float = GROWTH
     within: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
 
     def surer(self, confidence: float) -> float:
         """Return the confidence of each look's bounds with which all together hold at `confidence`."""

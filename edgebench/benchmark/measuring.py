@@ -146,12 +146,21 @@ class Measurer:
             "model": artifact.sha256,
             "preprocessing": artifact.preprocessing,
             "inputs": artifact.inputs,
+            **self._machine(),
+        }
+        return sha256_bytes(encode_json(asked))
+
+    def machine_hash(self) -> str:
+        """Return a hash of what every result depends on, whatever is asked."""
+        return sha256_bytes(encode_json(self._machine()))
+
+    def _machine(self) -> dict[str, Any]:
+        return {
             "device": self.facts,
             "packages": dict(self.host.packages),
             "agent": self.host.agent_sha256,
             "cores": self.cores,
         }
-        return sha256_bytes(encode_json(asked))
 
     def ask(
         self,

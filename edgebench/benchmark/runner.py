@@ -69,6 +69,8 @@ def benchmark(
         cores = chosen_cores(device, request.affinity, request.threads)
         watch = Watch(device, cool_down, progress)
         measurer = Measurer(request, host, device.facts(), cores, progress, watch)
+        if rounds is not None:
+            rounds.begin(measurer.machine_hash())
         known = replace(measurer.facts, aliases=aliases, tags=tags)
         noise = load_noise(user_folder(), known.extra.get("fingerprint"))
         noted = (*notes, *placement_note(request.affinity, cores))

@@ -22,9 +22,7 @@ _HINT = "bring back the file as it was, or measure anew in another folder"
 
 def sealed(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return evidence as plain data with its seal; files that it names and are not there are left out."""
-    files = {
-        name: sha256_path(folder / name) for name in sorted(set(_files(content))) if (folder / name).is_file()
-    }
+    files = {name: sha256_path(folder / name) for name in named_files(content) if (folder / name).is_file()}
     return {**content, "seal": {"files": files, "sha256": _own(content, files)}}
 
 
@@ -50,7 +48,7 @@ def check_files(folder: Path, path: Path, content: Mapping[str, Any]) -> None:
     if int(content.get("schema", 0)) < SEALED_FROM:
         return
     files, _ = _seal(path, content)
-    for name in sorted(set(_files(content))):
+    for name in named_files(content):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: is missing, and {path.name} names it", hint=_HINT)
         found, told = sha256_path(folder / name), files.get(name, "nothing")
@@ -60,6 +58,11 @@ def check_files(folder: Path, path: Path, content: Mapping[str, Any]) -> None:
                 f"{path.name} says {told[:_SHOWN]}…",
                 hint=_HINT,
             )
+
+
+def named_files(content: Mapping[str, Any]) -> list[str]:
+    """Return the paths, relative to its folder, of the files of raw numbers that evidence names."""
+    return sorted(set(_files(content)))
 
 
 def _seal(path: Path, content: Mapping[str, Any]) -> tuple[dict[str, str], str]:
@@ -74,7 +77,6 @@ def _own(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
 
 
 def _files(content: object) -> Iterator[str]:
-    """Yield the paths that evidence names, relative to its folder."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             if key in _NAMES_A_FILE and isinstance(value, str) and value:

@@ -64,6 +64,15 @@ class Rounds:
             earlier or Looks(first=first, settings=asked), stop=Stop.GOES_ON, within=until.within
         )
 
+    def begin(self, machine: str) -> None:
+        """Go on only on the machine that was looked at. machine: its hash, with its runtimes and the agent.
+
+        Raises MeasurementError where another one was, before anything takes the place of what lies there.
+        """
+        if self.looks.made and self.looks.machine not in ("", machine):
+            raise _changed("what was looked at")
+        self.looks = replace(self.looks, machine=machine)
+
     def indices(self, evidence: Callable[[], Evidence]) -> Iterator[int]:
         """Yield the index of each round to take, and look at the evidence when looks are due.
 
@@ -107,11 +116,14 @@ class Rounds:
         known = earlier.measurements if earlier is not None else ()
         for before, now in zip(known, evidence.measurements, strict=False):
             if before.sessions[: len(now.sessions)] != now.sessions:
-                raise MeasurementError(
-                    f"the sessions of {now.artifact.id} that were looked at cannot be gone on with: the "
-                    "device, a runtime or a file has changed since",
-                    hint="measure anew in another folder with -o",
-                )
+                raise _changed(f"the sessions of {now.artifact.id} that were looked at")
+
+
+def _changed(what: str) -> MeasurementError:
+    return MeasurementError(
+        f"{what} cannot be gone on with: the device, a runtime or a file has changed since",
+        hint="measure anew in another folder with -o",
+    )
 
 
 _OF_NO_SESSION = ("artifacts", "out", "name", "data", "sessions", "skipped", "notes", "wait_s", "criteria")

@@ -89,7 +89,7 @@ def known_mode(files: SysFiles) -> str:
 # sudo asks for nothing. $store: where jetson_clocks keeps what it found.
 _SET = r"""PATH=$PATH:/usr/sbin:/sbin:/system/bin
 put() { { echo "$2" >"$1"; } 2>/dev/null || echo "$2" | sudo -n tee "$1" >/dev/null 2>&1; }
-mode() { { sudo -n nvpmodel -q || nvpmodel -q; } </dev/null 2>/dev/null | grep -x '[0-9]*' | tail -n 1; }
+mode() { { sudo -n nvpmodel -q || nvpmodel -q; } </dev/null 2>/dev/null | grep -x '[0-9][0-9]*' | tail -n 1; }
 root_run() { "$@" </dev/null >/dev/null 2>&1 || sudo -n "$@" </dev/null >/dev/null 2>&1; }
 set_one() {
   case $1 in

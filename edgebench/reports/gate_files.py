@@ -120,7 +120,10 @@ def _from_item(item: object, read: Callable[[str], Gate]) -> Gate:
     if confidence is not None:
         gate = replace(gate, confidence=confidence_of(confidence))
         if told_confidence(words) not in (None, gate.confidence):
-            raise ConfigError(f"gate {words!r} names another confidence than `confidence`: {confidence}")
+            raise ConfigError(
+                f"gate {words!r} names another confidence than `confidence`: {confidence}",
+                hint="leave out one; pipelines resolved by earlier versions say 0.95 where nothing was said",
+            )
     if on is not None:
         if gate.on not in (None, on):
             raise ConfigError(f"gate {words!r} names {gate.on!r}, and `on` names {on!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_what_was_written_is_read(folder: Path) -> None:
     before = read_evidence(folder)
     edited(folder, lambda content: content.keys())
     assert read_evidence(folder) == before
+
+
+def test_evidence_goes_before_one_of_its_files_is_replaced(folder: Path) -> None:
+    """A session that evidence does not name leaves it; one that it names takes it away."""
+    evidence = read_evidence(folder)
+    (session,) = evidence.measurements[0].sessions
+    calls = calls_in_a_row(load_samples(folder, evidence.measurements[0]))
+    for _ in range(2):
+        write_session(folder, replace(session, samples="samples/m.s1.parquet"), calls, job="test")
+        assert read_evidence(folder) == evidence
+    write_session(folder, session, calls, job="another")
+    assert not (folder / EVIDENCE).exists()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from edgebench.benchmark.looks import Stop
 from edgebench.benchmark.request import BenchmarkRequest
 from edgebench.benchmark.runner import benchmark
 from edgebench.benchmark.stopping import Outlook, Until
-from edgebench.errors import ConfigError
+from edgebench.errors import ConfigError, MeasurementError
 from edgebench.progress import silent
 from edgebench.reports.deciding import Decider
 from edgebench.reports.gate_words import parse_gate
@@ -88,6 +88,22 @@ def test_a_changed_model_cannot_go_on(tmp_path: Path, linear: Callable[..., obje
     other = replace(artifact, sha256="ab" * 32)
     with pytest.raises(ConfigError, match=r"the file linear\.fp32\.onnx was"):
         benchmark(request(tmp_path, (other, path)), until=Until(decide, 1.0, first), progress=silent)
+
+
+def test_what_another_machine_measured_cannot_be_gone_on_with(
+    tmp_path: Path, linear: Callable[..., object]
+) -> None:
+    """Another runtime since the last look: it is said before anything takes the place of what lies there."""
+    asked, decide = request(tmp_path, linear()), undisturbed(tmp_path, "memory <= 1kB")
+    first = benchmark(asked, until=Until(decide, 0.0))
+    assert first.looks is not None
+    before = (tmp_path / "evidence.json").read_bytes()
+    elsewhere = replace(first, looks=replace(first.looks, made=(1,), machine="ab" * 32))
+    with pytest.raises(MeasurementError, match="what was looked at cannot be gone on with"):
+        benchmark(asked, until=Until(decide, 600.0, elsewhere))
+    assert (tmp_path / "evidence.json").read_bytes() == before
+    here = replace(first, looks=replace(first.looks, made=(1,)))
+    assert benchmark(asked, until=Until(decide, 0.0, here)).looks is not None
 
 
 def test_each_look_knows_the_device_by_its_names_and_tags(

@@ -17,8 +17,10 @@ from processes import broken_off, edgebench, fails, interrupt, processes_of, wai
 from edgebench import api
 from edgebench.benchmark.evidence_files import load_samples
 from edgebench.devices.inventory import expand
+from edgebench.devices.registry import open_device
 from edgebench.errors import ConfigError, DeviceError, InputError
 from edgebench.pipeline_plan import make_plan
+from edgebench.progress import silent
 
 GONE = "ssh://127.0.0.1:1"
 SETTINGS = {"sessions": 1, "calls": 30}
@@ -106,6 +108,20 @@ def test_what_was_kept_answers_only_the_same_request(
     api.benchmark([model], device=["local:cpu", good], out=out, sessions=1, calls=40)
     evidence = api.read_evidence(out)
     assert [load_samples(out, measured).latency_ns.size for measured in evidence.measurements] == [40, 40]
+
+
+def test_what_one_device_measured_stays_until_it_is_replaced(
+    over_ssh: SshServer, model: Path, tmp_path: Path
+) -> None:
+    """Asked for with other settings while another one measures there, its evidence is still there."""
+    out, good = tmp_path / "run", there(over_ssh.uri, tmp_path / "there")
+    with pytest.raises(DeviceError):
+        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    (kept,) = out.glob("devices/*/evidence.json")
+    before = kept.read_bytes()
+    with open_device(good).lease(silent), pytest.raises(DeviceError):
+        api.benchmark([model], device=[GONE, good], out=out, sessions=1, calls=40, wait="1s")
+    assert kept.read_bytes() == before
 
 
 def test_bad_input_is_no_failure_of_a_device(over_ssh: SshServer, model: Path, tmp_path: Path) -> None:

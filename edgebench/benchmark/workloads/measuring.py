@@ -89,7 +89,7 @@ class Bench:
         )
         result = result.watched(before, measurer.watch.read())
         run, raw = told(_process(result, started, self.artifact, group.batch), result, relative)
-        write_raw(request.out / relative, raw, run, job=job)
+        write_raw(files.place_of(request.out, relative), raw, run, job=job)
         return run
 
 
