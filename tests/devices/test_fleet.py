@@ -38,6 +38,14 @@ def there(uri: str, folder: Path) -> str:
     return f"{uri}?python={sys.executable}&cache={folder}"
 
 
+def half_done(server: SshServer, model: Path, folder: Path) -> tuple[Path, str]:
+    """Measure on the server and on a device that is gone; return the run's folder and the server's name."""
+    out, good = folder / "run", there(server.uri, folder / "there")
+    with pytest.raises(DeviceError):
+        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    return out, good
+
+
 def test_the_report_compares_the_devices(
     over_ssh: SshServer, phone: Attached, model: Path, tmp_path: Path
 ) -> None:
@@ -86,9 +94,7 @@ def test_a_device_whose_files_were_changed_is_not_kept(
     over_ssh: SshServer, model: Path, tmp_path: Path
 ) -> None:
     """A finished device's timings, edited before the others are measured: the file is named."""
-    out, good = tmp_path / "run", there(over_ssh.uri, tmp_path / "there")
-    with pytest.raises(DeviceError):
-        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    out, good = half_done(over_ssh, model, tmp_path)
     (timings,) = (out / "devices").rglob("*.parquet")
     make_faster(timings)
     for settings in (SETTINGS, {**SETTINGS, "sessions": 2}):
@@ -102,9 +108,7 @@ def test_what_was_kept_answers_only_the_same_request(
     over_ssh: SshServer, model: Path, tmp_path: Path
 ) -> None:
     """With other settings a finished device of a broken run is measured again."""
-    out, good = tmp_path / "run", there(over_ssh.uri, tmp_path / "there")
-    with pytest.raises(DeviceError):
-        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    out, good = half_done(over_ssh, model, tmp_path)
     api.benchmark([model], device=["local:cpu", good], out=out, sessions=1, calls=40)
     evidence = api.read_evidence(out)
     assert [load_samples(out, measured).latency_ns.size for measured in evidence.measurements] == [40, 40]
@@ -114,9 +118,7 @@ def test_what_one_device_measured_stays_until_it_is_replaced(
     over_ssh: SshServer, model: Path, tmp_path: Path
 ) -> None:
     """Asked for with other settings while another one measures there, its evidence is still there."""
-    out, good = tmp_path / "run", there(over_ssh.uri, tmp_path / "there")
-    with pytest.raises(DeviceError):
-        api.benchmark([model], device=[GONE, good], out=out, **SETTINGS)
+    out, good = half_done(over_ssh, model, tmp_path)
     (kept,) = out.glob("devices/*/evidence.json")
     before = kept.read_bytes()
     with open_device(good).lease(silent), pytest.raises(DeviceError):
