@@ -47,6 +47,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py --quick
 	$(BIN)/python benchmarks/int8_accuracy.py --quick
 	$(BIN)/python benchmarks/error_rates.py --quick
+	$(BIN)/python benchmarks/drop_bounds.py --quick
 	$(BIN)/python benchmarks/time_to_decision.py --quick
 	$(BIN)/python benchmarks/big_runs.py --quick
 	$(BIN)/python benchmarks/aa.py --quick
